@@ -1,0 +1,49 @@
+/** What a chain is made of, as far as deposits need it. */
+import type { Address, Hash } from "./hex.ts";
+
+/** A block named so that no other branch's block can be mistaken for it. */
+export interface BlockRef {
+  readonly number: bigint;
+  readonly hash: Hash;
+  readonly parentHash: Hash;
+}
+
+/** A block ref with its own time. */
+export interface BlockHeader extends BlockRef {
+  /** Seconds since 1970, as the block says. */
+  readonly timestamp: number;
+}
+
+/** Block tags of the consensus layer that a policy can wait for. */
+export const FINALITY_TAGS = ["safe", "finalized"] as const;
+export type FinalityTag = (typeof FINALITY_TAGS)[number];
+
+/**
+ * One movement of value seen in a block. `token` is `null` for the native coin; `txHash` is `null` only for a
+ * validator's withdrawal.
+ */
+export interface Transfer {
+  readonly txHash: Hash | null;
+  readonly source: TransferSource;
+  readonly token: Address | null;
+  readonly from: Address;
+  readonly to: Address;
+  readonly amountBaseUnits: bigint;
+}
+
+/**
+ * Where in its transaction the value moved. It survives a reorg that includes the same transaction again at
+ * another place, which the block's own log index does not.
+ *
+ * - `value`: the transaction's own value
+ * - `log:<i>`: the i-th log within that transaction's receipt
+ * - `trace:<path>`: an inner call, e.g. `trace:0.2`
+ * - `withdrawal:<index>`: a validator's withdrawal (EIP-4895), unique on its chain
+ */
+export type TransferSource = "value" | `log:${number}` | `trace:${string}` | `withdrawal:${string}`;
+
+/** A block with every transfer of value in it, whoever received it. */
+export interface BlockTransfers {
+  readonly block: BlockHeader;
+  readonly transfers: readonly Transfer[];
+}

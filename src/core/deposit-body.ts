@@ -1,0 +1,78 @@
+/** A deposit as programs outside see it: the same shape in the API's answers and in callbacks. */
+import { formatAmount } from "./amount.ts";
+import type { Deposit } from "./deposit.ts";
+import { checksumAddress } from "./hex.ts";
+
+export interface DepositBody {
+  id: string;
+  sequence: number;
+  status: string;
+  reason: string | null;
+  merchantId: string;
+  userId: string;
+  orderNo: string | null;
+  chainId: number;
+  currency: string | null;
+  token: string | null;
+  decimals: number | null;
+  /** Decimal text in the currency; `null` when the token is not listed, as its decimals are not known then. */
+  amount: string | null;
+  amountBaseUnits: string;
+  from: string;
+  to: string;
+  txHash: string | null;
+  source: string;
+  blockNumber: number;
+  blockHash: string;
+  blockTime: string;
+  confirmations: number;
+  creditAt: string | null;
+  unlockAt: string | null;
+  detectedAt: string;
+  creditedAt: string | null;
+  unlockedAt: string | null;
+}
+
+/**
+ * @param cursorNumber the chain's cursor at the moment the body speaks of; `confirmations` is the depth there
+ */
+export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody {
+  return {
+    id: deposit.id,
+    sequence: deposit.sequence,
+    status: deposit.status,
+    reason: deposit.reason,
+    merchantId: deposit.merchantId,
+    userId: deposit.userId,
+    orderNo: null,
+    chainId: deposit.chainId,
+    currency: deposit.currency,
+    token: deposit.token === null ? null : checksumAddress(deposit.token),
+    decimals: deposit.decimals,
+    amount: deposit.decimals === null ? null : formatAmount(deposit.amountBaseUnits, deposit.decimals),
+    amountBaseUnits: deposit.amountBaseUnits.toString(),
+    from: checksumAddress(deposit.from),
+    to: checksumAddress(deposit.to),
+    txHash: deposit.txHash,
+    source: deposit.source,
+    blockNumber: Number(deposit.blockNumber),
+    blockHash: deposit.blockHash,
+    blockTime: rfc3339(deposit.blockTime),
+    confirmations: confirmationsOf(deposit, cursorNumber),
+    creditAt: deposit.creditAt,
+    unlockAt: deposit.unlockAt,
+    detectedAt: rfc3339(deposit.detectedAt),
+    creditedAt: deposit.creditedAt === null ? null : rfc3339(deposit.creditedAt),
+    unlockedAt: deposit.unlockedAt === null ? null : rfc3339(deposit.unlockedAt),
+  };
+}
+
+/** Depth of the deposit's block; 0 when that block is not on the canonical chain. */
+function confirmationsOf(deposit: Deposit, cursorNumber: bigint): number {
+  if (deposit.status === "orphaned" || deposit.status === "reversed") return 0;
+  return Math.max(0, Number(cursorNumber - deposit.blockNumber) + 1);
+}
+
+function rfc3339(time: Date): string {
+  return time.toISOString();
+}

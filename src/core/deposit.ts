@@ -1,0 +1,102 @@
+/**
+ * A deposit: a transfer to a watched address, kept for good.
+ *
+ * Its identity is (chain id, transaction hash, source). Block number and hash are attributes that a reorg may
+ * change. The states and the ways between them:
+ *
+ *   pending   in a canonical block, not deep enough      → credited, held, orphaned
+ *   credited  in the ledger, not yet to be withdrawn     → unlocked, reversed
+ *   unlocked  in the ledger, free                        → reversed
+ *   held      deep enough, withheld for review           → credited, rejected, orphaned
+ *   rejected  reviewed and refused, never in the ledger  → orphaned
+ *   ignored   kept and visible, never credited           → orphaned
+ *   orphaned  its block left the chain before credit     → pending, ignored
+ *   reversed  its block left the chain after credit      → pending, ignored
+ *
+ * `orphaned` and `reversed` lead back when the transaction is included again; it is judged anew there, so a
+ * deposit whose asset is no longer listed comes back as `ignored`.
+ */
+import type { TransferSource } from "./chain.ts";
+import { FatalError } from "./errors.ts";
+import type { Address, Hash } from "./hex.ts";
+
+export const DEPOSIT_STATUSES = [
+  "pending",
+  "credited",
+  "unlocked",
+  "held",
+  "rejected",
+  "ignored",
+  "orphaned",
+  "reversed",
+] as const;
+export type DepositStatus = (typeof DEPOSIT_STATUSES)[number];
+
+export const IGNORE_REASONS = ["below_minimum", "unlisted_asset", "own_transfer"] as const;
+export type IgnoreReason = (typeof IGNORE_REASONS)[number];
+
+const MOVES: Readonly<Record<DepositStatus, readonly DepositStatus[]>> = {
+  pending: ["credited", "held", "orphaned"],
+  credited: ["unlocked", "reversed"],
+  unlocked: ["reversed"],
+  held: ["credited", "rejected", "orphaned"],
+  rejected: ["orphaned"],
+  ignored: ["orphaned"],
+  orphaned: ["pending", "ignored"],
+  reversed: ["pending", "ignored"],
+};
+
+/** The one place that decides whether a deposit may move. */
+export function canMove(from: DepositStatus, to: DepositStatus): boolean {
+  return MOVES[from].includes(to);
+}
+
+/** What a deposit becomes when its block leaves the canonical chain; `null` when it has left already. */
+export function statusAfterReorg(status: DepositStatus): "orphaned" | "reversed" | null {
+  if (canMove(status, "reversed")) return "reversed";
+  if (canMove(status, "orphaned")) return "orphaned";
+  return null;
+}
+
+/** @throws {FatalError} `illegal_move`: the code asked for a move that the table above does not have. */
+export function assertMove(deposit: { id: string; status: DepositStatus }, to: DepositStatus): void {
+  if (canMove(deposit.status, to)) return;
+  throw new FatalError("illegal_move", `A deposit cannot move from ${deposit.status} to ${to}`, {
+    depositId: deposit.id,
+    from: deposit.status,
+    to,
+  });
+}
+
+/** A deposit as the database holds it, with the words of its asset. */
+export interface Deposit {
+  readonly id: string;
+  /** Counts up with every status change; callbacks carry it so that a late one can be told. */
+  readonly sequence: number;
+  /** Counts inclusions in a block. A ledger entry belongs to (deposit, generation). */
+  readonly generation: number;
+  readonly status: DepositStatus;
+  readonly reason: string | null;
+  readonly merchantId: string;
+  readonly userId: string;
+  readonly chainId: number;
+  /** `null` when the token is not listed. */
+  readonly assetId: number | null;
+  readonly currency: string | null;
+  readonly decimals: number | null;
+  readonly token: Address | null;
+  readonly amountBaseUnits: bigint;
+  readonly from: Address;
+  readonly to: Address;
+  readonly txHash: Hash | null;
+  readonly source: TransferSource;
+  readonly blockNumber: bigint;
+  readonly blockHash: Hash;
+  readonly blockTime: Date;
+  /** The threshold in force, as people read it: `"12"`, `"finalized"`, `"12 and safe"`. `null`: never credited. */
+  readonly creditAt: string | null;
+  readonly unlockAt: string | null;
+  readonly detectedAt: Date;
+  readonly creditedAt: Date | null;
+  readonly unlockedAt: Date | null;
+}

@@ -1,0 +1,65 @@
+/**
+ * Addresses and hashes. Inside the program both are lower-case `0x` strings, so that `===` compares them;
+ * the database holds bytes; people see checksummed addresses (EIP-55).
+ */
+import { getAddress } from "viem";
+import { InputError } from "./errors.ts";
+
+/** 20 bytes, lower-case hex with `0x`. */
+export type Address = `0x${string}`;
+
+/** 32 bytes, lower-case hex with `0x`. */
+export type Hash = `0x${string}`;
+
+const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
+const HASH = /^0x[0-9a-fA-F]{64}$/;
+
+/**
+ * Reads an address in upper-case, lower-case or checksummed form.
+ *
+ * @throws {InputError} `invalid_address` when it is no address, or mixed case with a wrong checksum (EIP-55):
+ * a wrong checksum is a mistyped address, and money sent to it is gone.
+ */
+export function parseAddress(text: string, path = "address"): Address {
+  const hex = text.replace(/^0X/, "0x");
+  if (!ADDRESS.test(hex)) {
+    throw new InputError("invalid_address", `${path} must be 0x and 40 hexadecimal digits`, { path, value: text });
+  }
+  const lower = hex.toLowerCase() as Address;
+  const digits = hex.slice(2);
+  const isMixed = digits !== digits.toLowerCase() && digits !== digits.toUpperCase();
+  if (isMixed && getAddress(lower) !== hex) {
+    throw new InputError("invalid_address", `${path} has a wrong EIP-55 checksum`, { path, value: text });
+  }
+  return lower;
+}
+
+/** @throws {InputError} `invalid_hash` when the text is not 0x and 64 hexadecimal digits. */
+export function parseHash(text: string, path = "hash"): Hash {
+  if (!HASH.test(text)) {
+    throw new InputError("invalid_hash", `${path} must be 0x and 64 hexadecimal digits`, { path, value: text });
+  }
+  return text.toLowerCase() as Hash;
+}
+
+export function isAddress(value: unknown): value is Address {
+  return typeof value === "string" && ADDRESS.test(value);
+}
+
+export function isHash(value: unknown): value is Hash {
+  return typeof value === "string" && HASH.test(value);
+}
+
+/** The EIP-55 form that people and callbacks see. */
+export function checksumAddress(address: Address): string {
+  return getAddress(address);
+}
+
+export function hexToBytes(hex: Address | Hash): Buffer {
+  return Buffer.from(hex.slice(2), "hex");
+}
+
+export function bytesToHex(bytes: Uint8Array): `0x${string}` {
+  const view = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return `0x${view.toString("hex")}`;
+}

@@ -1,0 +1,76 @@
+/** The configuration in force: checked, with units in its names, and frozen. `read-config.ts` makes it. */
+import type { Asset } from "../../core/asset.ts";
+import type { LogLevel } from "../logger.ts";
+
+export interface Config {
+  /** The file it was read from, absolute. */
+  readonly file: string;
+  readonly dataDir: string;
+  readonly logLevel: LogLevel;
+  readonly database: DatabaseConfig;
+  readonly queue: QueueConfig;
+  readonly http: HttpConfig;
+  readonly callbacks: CallbacksConfig;
+  /** How often work is looked for that no job spoke of. Losing the queue delays work by this at most. */
+  readonly sweepIntervalMs: number;
+  /** A follower that stops renewing loses its chain after this. */
+  readonly leaseMs: number;
+  /** How long a stop may take before what is left is handed back. */
+  readonly shutdownGraceMs: number;
+  readonly chains: readonly ChainConfig[];
+}
+
+export interface DatabaseConfig {
+  /** `null`: an embedded PostgreSQL under `dataDir`. */
+  readonly url: string | null;
+  readonly maxConnections: number;
+  /** Whether `start` applies migrations itself. */
+  readonly migrate: boolean;
+}
+
+export interface QueueConfig {
+  /** `null`: BullMQ on the same PostgreSQL; else a `redis://` or `rediss://` URL. */
+  readonly url: string | null;
+}
+
+export interface HttpConfig {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly publicUrl: string;
+}
+
+export interface CallbacksConfig {
+  /** For one attempt as a whole. */
+  readonly timeoutMs: number;
+  /** Wait before each attempt, counted from the one before; the first is usually 0. */
+  readonly scheduleMs: readonly number[];
+  /** Callback URLs may be plain http and lead to private addresses: a developer's machine only. */
+  readonly allowPrivateTargets: boolean;
+  /** Attempts under way at once in this process. */
+  readonly concurrency: number;
+}
+
+export interface ChainConfig {
+  readonly id: number;
+  readonly name: string;
+  readonly nodes: readonly NodeConfig[];
+  /** Where a chain never followed before begins. */
+  readonly startBlock: bigint | "latest";
+  readonly blockTimeMs: number;
+  readonly pollIntervalMs: number;
+  /** How many block refs are kept: the deepest reorg that is undone without a person. */
+  readonly reorgWindow: number;
+  /** Blocks fetched at once while catching up. */
+  readonly fetchConcurrency: number;
+  /** Inner calls that move the native coin: found by tracing every block, or declared as not looked for. */
+  readonly internal: "trace" | "none";
+  /** The native coin first (if it is listed), then the tokens. */
+  readonly assets: readonly Asset[];
+}
+
+export interface NodeConfig {
+  readonly url: string;
+  /** WebSocket URL for new-head hints; polling goes on without it. */
+  readonly wsUrl: string | null;
+}

@@ -1,0 +1,54 @@
+/**
+ * Logs: one JSON line each, a constant sentence in the past tense and fields in snake_case
+ * (`"Ingested block" { chain_id, block_number, transfer_count, duration_ms }`).
+ */
+import pino from "pino";
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Logger {
+  debug(sentence: string, fields?: LogFields): void;
+  info(sentence: string, fields?: LogFields): void;
+  warn(sentence: string, fields?: LogFields): void;
+  error(sentence: string, fields?: LogFields): void;
+  /** A logger that adds these fields to every line. */
+  with(fields: LogFields): Logger;
+}
+
+export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Writes to standard error, so that a command's own answer on standard output stays clean. */
+export function createLogger(level: LogLevel): Logger {
+  return wrap(
+    pino(
+      {
+        level,
+        base: null,
+        timestamp: pino.stdTimeFunctions.isoTime,
+        serializers: { error: pino.stdSerializers.err },
+        formatters: { level: (label) => ({ level: label }) },
+      },
+      pino.destination({ fd: 2, sync: true }),
+    ),
+  );
+}
+
+export const silentLogger: Logger = createLogger("silent");
+
+function wrap(logger: pino.Logger): Logger {
+  return {
+    debug: (sentence, fields = {}) => logger.debug(plain(fields), sentence),
+    info: (sentence, fields = {}) => logger.info(plain(fields), sentence),
+    warn: (sentence, fields = {}) => logger.warn(plain(fields), sentence),
+    error: (sentence, fields = {}) => logger.error(plain(fields), sentence),
+    with: (fields) => wrap(logger.child(plain(fields))),
+  };
+}
+
+/** JSON has no bigint; block numbers and amounts are written as text. */
+function plain(fields: LogFields): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, typeof value === "bigint" ? value.toString() : value]),
+  );
+}
