@@ -138,9 +138,9 @@ CREATE TABLE deposits (
   unlock_at    text,
   unlock_block bigint,
   unlock_tag   text CHECK (unlock_tag IN ('safe', 'finalized')),
-  detected_at  timestamptz NOT NULL DEFAULT now(),
-  credited_at  timestamptz,
-  unlocked_at  timestamptz,
+  detected_at  timestamptz(3) NOT NULL DEFAULT now(),
+  credited_at  timestamptz(3),
+  unlocked_at  timestamptz(3),
   UNIQUE NULLS NOT DISTINCT (chain_id, tx_hash, source),
   CHECK (status <> 'pending' OR credit_block IS NOT NULL OR credit_tag IS NOT NULL),
   CHECK (status NOT IN ('pending', 'credited', 'unlocked', 'held') OR asset_id IS NOT NULL),
@@ -313,7 +313,7 @@ CREATE TABLE events (
   block_hash   evm_hash,
   body         text NOT NULL,      -- the exact bytes every delivery of it sends
   xid          xid8 NOT NULL DEFAULT pg_current_xact_id(),   -- a feed reads below the oldest running one
-  created_at   timestamptz NOT NULL DEFAULT now(),
+  created_at   timestamptz(3) NOT NULL DEFAULT now(),
   UNIQUE (deposit_id, sequence),
   CHECK ((deposit_id IS NULL) = (sequence IS NULL))
 );

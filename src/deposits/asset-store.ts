@@ -1,0 +1,39 @@
+/** The assets that deposits and ledger accounts refer to. The config says which are listed; rows stay for ever. */
+import type { Asset, KnownAsset } from "../core/asset.ts";
+import { FatalError } from "../core/errors.ts";
+import { hexToBytes } from "../core/hex.ts";
+import type { Sql } from "../db/database.ts";
+
+/**
+ * Gives each configured asset its row.
+ *
+ * @throws {FatalError} `asset_changed` when the config gives an asset other decimals or another currency than
+ * its balances were booked in: every amount in the ledger would change its meaning.
+ */
+export async function registerAssets(sql: Sql, assets: readonly Asset[]): Promise<KnownAsset[]> {
+  const known: KnownAsset[] = [];
+  for (const asset of assets) known.push({ ...asset, id: await registerAsset(sql, asset) });
+  return known;
+}
+
+async function registerAsset(sql: Sql, asset: Asset): Promise<number> {
+  const key = [asset.chainId, asset.token === null ? null : hexToBytes(asset.token)];
+  await sql.query(
+    `INSERT INTO assets (chain_id, token, currency, decimals) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (chain_id, token) DO NOTHING`,
+    [...key, asset.currency, asset.decimals],
+  );
+  const [row] = await sql.query<{ id: number; currency: string; decimals: number }>(
+    "SELECT id, currency, decimals FROM assets WHERE chain_id = $1 AND token IS NOT DISTINCT FROM $2",
+    key,
+  );
+  if (row === undefined || row.decimals !== asset.decimals || row.currency !== asset.currency) {
+    throw new FatalError(
+      "asset_changed",
+      `${asset.currency} on chain ${asset.chainId} is already in the ledger as ${row?.currency} with ${row?.decimals} decimals; ` +
+        `the config says ${asset.currency} with ${asset.decimals}`,
+      { chainId: asset.chainId, token: asset.token },
+    );
+  }
+  return row.id;
+}

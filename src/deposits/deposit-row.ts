@@ -1,0 +1,68 @@
+/** How a deposit is read from the database: one list of columns, one mapping, for every query that yields deposits. */
+import type { TransferSource } from "../core/chain.ts";
+import type { Deposit, DepositStatus } from "../core/deposit.ts";
+import { bytesToHex } from "../core/hex.ts";
+
+/** Select it from `deposits d LEFT JOIN assets a ON a.id = d.asset_id` (or rows of the same shape as `d`). */
+export const DEPOSIT_COLUMNS = `
+  d.id, d.sequence, d.generation, d.status, d.reason, d.merchant_id, d.user_id, d.chain_id, d.asset_id,
+  a.currency, a.decimals, d.token, d.amount, d.from_address, d.to_address, d.tx_hash, d.source,
+  d.block_number, d.block_hash, d.block_time, d.credit_at, d.unlock_at, d.detected_at, d.credited_at, d.unlocked_at`;
+
+export interface DepositRow {
+  id: string;
+  sequence: number;
+  generation: number;
+  status: DepositStatus;
+  reason: string | null;
+  merchant_id: string;
+  user_id: string;
+  chain_id: bigint;
+  asset_id: number | null;
+  currency: string | null;
+  decimals: number | null;
+  token: Buffer | null;
+  amount: string;
+  from_address: Buffer;
+  to_address: Buffer;
+  tx_hash: Buffer | null;
+  source: string;
+  block_number: bigint;
+  block_hash: Buffer;
+  block_time: Date;
+  credit_at: string | null;
+  unlock_at: string | null;
+  detected_at: Date;
+  credited_at: Date | null;
+  unlocked_at: Date | null;
+}
+
+export function toDeposit(row: DepositRow): Deposit {
+  return {
+    id: row.id,
+    sequence: row.sequence,
+    generation: row.generation,
+    status: row.status,
+    reason: row.reason,
+    merchantId: row.merchant_id,
+    userId: row.user_id,
+    chainId: Number(row.chain_id),
+    assetId: row.asset_id,
+    currency: row.currency,
+    decimals: row.decimals,
+    token: row.token === null ? null : bytesToHex(row.token),
+    amountBaseUnits: BigInt(row.amount),
+    from: bytesToHex(row.from_address),
+    to: bytesToHex(row.to_address),
+    txHash: row.tx_hash === null ? null : bytesToHex(row.tx_hash),
+    source: row.source as TransferSource,
+    blockNumber: row.block_number,
+    blockHash: bytesToHex(row.block_hash),
+    blockTime: row.block_time,
+    creditAt: row.credit_at,
+    unlockAt: row.unlock_at,
+    detectedAt: row.detected_at,
+    creditedAt: row.credited_at,
+    unlockedAt: row.unlocked_at,
+  };
+}

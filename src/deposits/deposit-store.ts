@@ -1,0 +1,224 @@
+/**
+ * Deposits and their status. A status changes in two statements only: `insertSeenDeposits` (new, or included
+ * again) and `moveDeposits`; both expect the status and sequence they start from.
+ */
+import type { FinalityTag } from "../core/chain.ts";
+import { assertMove, type Deposit, type DepositStatus } from "../core/deposit.ts";
+import { TemporaryError } from "../core/errors.ts";
+import { hexToBytes } from "../core/hex.ts";
+import type { Sql } from "../db/database.ts";
+import { DEPOSIT_COLUMNS, type DepositRow, toDeposit } from "./deposit-row.ts";
+import type { SeenDeposit, StoredThreshold } from "./judge-transfer.ts";
+
+/** Source columns of `insertSeenDeposits`, with their types in SQL and where they come from. */
+const SEEN_COLUMNS: readonly (readonly [name: string, type: string, read: (seen: SeenDeposit) => unknown])[] = [
+  ["id", "text", (seen) => seen.id],
+  ["tx_hash", "bytea", (seen) => bytesOrNull(seen.transfer.txHash)],
+  ["source", "text", (seen) => seen.transfer.source],
+  ["asset_id", "integer", (seen) => seen.assetId],
+  ["token", "bytea", (seen) => bytesOrNull(seen.transfer.token)],
+  ["amount", "numeric", (seen) => seen.transfer.amountBaseUnits.toString()],
+  ["from_address", "bytea", (seen) => hexToBytes(seen.transfer.from)],
+  ["to_address", "bytea", (seen) => hexToBytes(seen.transfer.to)],
+  ["status", "text", (seen) => seen.status],
+  ["reason", "text", (seen) => seen.reason],
+  ["block_number", "bigint", (seen) => seen.block.number],
+  ["block_hash", "bytea", (seen) => hexToBytes(seen.block.hash)],
+  ["block_time", "timestamptz", (seen) => new Date(seen.block.timestamp * 1000)],
+  ["credit_at", "text", (seen) => seen.credit?.text ?? null],
+  ["credit_block", "bigint", (seen) => seen.credit?.dueBlock ?? null],
+  ["credit_tag", "text", (seen) => seen.credit?.tag ?? null],
+  ["unlock_at", "text", (seen) => seen.unlock?.text ?? null],
+  ["unlock_block", "bigint", (seen) => seen.unlock?.dueBlock ?? null],
+  ["unlock_tag", "text", (seen) => seen.unlock?.tag ?? null],
+];
+
+const NAMES = SEEN_COLUMNS.map(([name]) => name);
+const TYPED_PARAMETERS = SEEN_COLUMNS.map(([, type], index) => `$${index + 2}::${type}[]`);
+/** What a new inclusion says anew; identity (chain, transaction, source) stays. */
+const JUDGED_ANEW = NAMES.filter((name) => !["id", "tx_hash", "source"].includes(name));
+
+const INSERT_SEEN = `
+  WITH written AS (
+    INSERT INTO deposits AS d (chain_id, merchant_id, user_id, ${NAMES.join(", ")})
+    SELECT $1, w.merchant_id, w.user_id, ${NAMES.map((name) => `t.${name}`).join(", ")}
+    FROM unnest(${TYPED_PARAMETERS.join(", ")}) AS t(${NAMES.join(", ")})
+    JOIN watched_addresses w ON w.address = t.to_address
+    ORDER BY t.id
+    ON CONFLICT (id) DO UPDATE SET
+      merchant_id = excluded.merchant_id, user_id = excluded.user_id,
+      ${JUDGED_ANEW.map((name) => `${name} = excluded.${name}`).join(", ")},
+      sequence = d.sequence + 1, generation = d.generation + 1, credited_at = NULL, unlocked_at = NULL
+    WHERE d.status IN ('orphaned', 'reversed')
+    RETURNING *
+  )
+  SELECT ${DEPOSIT_COLUMNS} FROM written d LEFT JOIN assets a ON a.id = d.asset_id
+  ORDER BY d.block_number, d.id`;
+
+/**
+ * Writes what blocks showed. An address that is not watched after all falls away here; a deposit that stands
+ * already is left alone, so ingesting a block twice changes nothing; one that was orphaned or reversed starts
+ * anew in its new block, with whatever amount and recipient the new branch gave it.
+ *
+ * @returns those that were inserted or started anew.
+ */
+export async function insertSeenDeposits(tx: Sql, chainId: number, seen: readonly SeenDeposit[]): Promise<Deposit[]> {
+  if (seen.length === 0) return [];
+  const columns = SEEN_COLUMNS.map(([, , read]) => seen.map(read));
+  const rows = await tx.query<DepositRow>(INSERT_SEEN, [chainId, ...columns]);
+  return rows.map(toDeposit);
+}
+
+export interface DepositMove {
+  readonly deposit: Deposit;
+  readonly to: DepositStatus;
+}
+
+/**
+ * Moves deposits, all or none, and answers them as they are afterwards.
+ *
+ * @param at the transaction's time
+ * @throws {FatalError} `illegal_move` @throws {TemporaryError} `cursor_moved` when one of them is not as the
+ * caller read it.
+ */
+export async function moveDeposits(tx: Sql, moves: readonly DepositMove[], at: Date): Promise<Deposit[]> {
+  if (moves.length === 0) return [];
+  for (const { deposit, to } of moves) assertMove(deposit, to);
+  const moved = await tx.query<{ id: string }>(
+    `UPDATE deposits d SET status = m.to_status, sequence = d.sequence + 1,
+       credited_at = CASE WHEN m.to_status = 'credited' THEN $5 ELSE d.credited_at END,
+       unlocked_at = CASE WHEN m.to_status = 'unlocked' THEN $5 ELSE d.unlocked_at END
+     FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[]) AS m(id, from_status, sequence, to_status)
+     WHERE d.id = m.id AND d.status = m.from_status AND d.sequence = m.sequence
+     RETURNING d.id`,
+    [
+      moves.map(({ deposit }) => deposit.id),
+      moves.map(({ deposit }) => deposit.status),
+      moves.map(({ deposit }) => deposit.sequence),
+      moves.map(({ to }) => to),
+      at,
+    ],
+  );
+  if (moved.length !== moves.length) {
+    throw new TemporaryError("cursor_moved", "Deposits changed while they were being moved", {
+      expected: moves.length,
+      moved: moved.length,
+    });
+  }
+  return moves.map(({ deposit, to }) => movedDeposit(deposit, to, at));
+}
+
+function movedDeposit(deposit: Deposit, to: DepositStatus, at: Date): Deposit {
+  return {
+    ...deposit,
+    status: to,
+    sequence: deposit.sequence + 1,
+    creditedAt: to === "credited" ? at : deposit.creditedAt,
+    unlockedAt: to === "unlocked" ? at : deposit.unlockedAt,
+  };
+}
+
+/** Up to which block each kind of threshold is met. `null`: the tag is not known. */
+export interface Reached {
+  readonly cursorNumber: bigint;
+  readonly safeNumber: bigint | null;
+  readonly finalizedNumber: bigint | null;
+}
+
+const STAGES = {
+  credit: { status: "pending", block: "credit_block", tag: "credit_tag" },
+  unlock: { status: "credited", block: "unlock_block", tag: "unlock_tag" },
+} as const;
+export type SettleStage = keyof typeof STAGES;
+
+/** Each arm of the OR has its own partial index; a deposit that waits for both a depth and a tag needs both. */
+function dueCondition(stage: SettleStage): string {
+  const { status, block, tag } = STAGES[stage];
+  const depthMet = `(d.${block} IS NULL OR d.${block} <= $2)`;
+  return `d.chain_id = $1 AND d.status = '${status}' AND (
+    (d.${tag} IS NULL AND d.${block} <= $2)
+    OR (d.${tag} = 'safe' AND d.block_number <= $3 AND ${depthMet})
+    OR (d.${tag} = 'finalized' AND d.block_number <= $4 AND ${depthMet}))`;
+}
+
+/** Deposits whose threshold is met, locked; those another settler has locked are left to it. */
+export async function lockDueDeposits(
+  tx: Sql,
+  chainId: number,
+  stage: SettleStage,
+  reached: Reached,
+  limit: number,
+): Promise<Deposit[]> {
+  const rows = await tx.query<DepositRow>(
+    `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
+     WHERE ${dueCondition(stage)}
+     ORDER BY d.block_number, d.id LIMIT $5 FOR UPDATE OF d SKIP LOCKED`,
+    [chainId, reached.cursorNumber, reached.safeNumber, reached.finalizedNumber, limit],
+  );
+  return rows.map(toDeposit);
+}
+
+/** Whether settling this chain now would find anything. */
+export async function isAnyDepositDue(sql: Sql, chainId: number, reached: Reached): Promise<boolean> {
+  const [row] = await sql.query<{ due: boolean }>(
+    `SELECT EXISTS (SELECT FROM deposits d WHERE ${dueCondition("credit")})
+         OR EXISTS (SELECT FROM deposits d WHERE ${dueCondition("unlock")}) AS due`,
+    [chainId, reached.cursorNumber, reached.safeNumber, reached.finalizedNumber],
+  );
+  return row?.due === true;
+}
+
+/** Deposits in blocks above a number that still count as being there, locked in the order of their ids. */
+export async function lockDepositsAbove(tx: Sql, chainId: number, blockNumber: bigint): Promise<Deposit[]> {
+  const rows = await tx.query<DepositRow>(
+    `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
+     WHERE d.chain_id = $1 AND d.block_number > $2 AND d.status NOT IN ('orphaned', 'reversed')
+     ORDER BY d.id FOR UPDATE OF d`,
+    [chainId, blockNumber],
+  );
+  return rows.map(toDeposit);
+}
+
+/** A new threshold for a deposit that has not met the old one yet. */
+export interface ThresholdChange {
+  readonly depositId: string;
+  readonly threshold: StoredThreshold;
+}
+
+/** Deposits that still wait for a threshold on a chain, for judging them by a changed policy. */
+export async function listWaitingDeposits(
+  sql: Sql,
+  chainId: number,
+  stage: SettleStage,
+  after: string,
+  limit: number,
+): Promise<Deposit[]> {
+  const rows = await sql.query<DepositRow>(
+    `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
+     WHERE d.chain_id = $1 AND d.status = '${STAGES[stage].status}' AND d.id > $2
+     ORDER BY d.id LIMIT $3`,
+    [chainId, after, limit],
+  );
+  return rows.map(toDeposit);
+}
+
+/** Changes what deposits wait for; one that has moved on meanwhile is left alone. */
+export async function changeThresholds(sql: Sql, stage: SettleStage, changes: readonly ThresholdChange[]): Promise<void> {
+  if (changes.length === 0) return;
+  const { status, block, tag } = STAGES[stage];
+  await sql.query(
+    `UPDATE deposits d SET ${stage}_at = c.text, ${block} = c.due_block, ${tag} = c.tag
+     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS c(id, text, due_block, tag)
+     WHERE d.id = c.id AND d.status = '${status}'`,
+    [
+      changes.map(({ depositId }) => depositId),
+      changes.map(({ threshold }) => threshold.text),
+      changes.map(({ threshold }) => threshold.dueBlock),
+      changes.map(({ threshold }) => threshold.tag satisfies FinalityTag | null),
+    ],
+  );
+}
+
+function bytesOrNull(hex: `0x${string}` | null): Buffer | null {
+  return hex === null ? null : hexToBytes(hex);
+}

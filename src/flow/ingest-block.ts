@@ -1,0 +1,109 @@
+/**
+ * [tx] Ingests blocks: one at the head, many when catching up.
+ *
+ * Cursor compare-and-swap → block refs → last look at new addresses → deposits → events and deliveries, all or
+ * nothing. A second follower, a stale one or a replay changes nothing: the compare-and-swap refuses it.
+ */
+import { bandFor, dueBlock, thresholdText } from "../confirmations/threshold.ts";
+import type { BlockHeader, BlockTransfers, Transfer } from "../core/chain.ts";
+import type { Deposit } from "../core/deposit.ts";
+import type { Database, Sql } from "../db/database.ts";
+import { insertSeenDeposits, isAnyDepositDue } from "../deposits/deposit-store.ts";
+import { type AssetsByToken, judgeTransfer, type SeenDeposit } from "../deposits/judge-transfer.ts";
+import type { AddressTable } from "../matcher/address-table.ts";
+import { matchTransfers } from "../matcher/match-transfers.ts";
+import { closeRegistrationGate } from "../merchants/address-store.ts";
+import { depositEvent } from "../outbox/deposit-event.ts";
+import { appendEvents } from "../outbox/event-store.ts";
+import { type CursorClaim, deleteBlockRefsUpTo, holdCursor, insertBlockRefs, moveCursor } from "../scanner/chain-store.ts";
+import { type AddressWatch, loadNewAddresses } from "./watch-addresses.ts";
+
+const thresholdRules = { bandFor, dueBlock, thresholdText };
+
+export interface IngestContext {
+  readonly database: Database;
+  readonly chainId: number;
+  readonly assets: AssetsByToken;
+  readonly reorgWindow: number;
+  readonly watch: AddressWatch;
+}
+
+export interface Ingested {
+  /** Deposits that are new, or included again. */
+  readonly deposits: readonly Deposit[];
+  readonly deliveryCount: number;
+  /** The blocks whose commit will make some of these deposits due, lowest first. */
+  readonly targetBlocks: readonly bigint[];
+  /** Whether settling would find something now. */
+  readonly isAnythingDue: boolean;
+}
+
+/**
+ * @param from where the cursor must stand: at the parent of the first block
+ * @param blocks consecutive, each the child of the one before, already checked against each other
+ * @throws {TemporaryError} `cursor_moved` when the cursor, the lease or the chain's state is not as expected
+ */
+export async function ingestBlocks(
+  context: IngestContext,
+  from: CursorClaim,
+  blocks: readonly BlockTransfers[],
+): Promise<Ingested> {
+  const last = blocks.at(-1);
+  if (last === undefined) return { deposits: [], deliveryCount: 0, targetBlocks: [], isAnythingDue: false };
+  const { database, chainId, watch } = context;
+  const matchedUpTo = watch.lastNumber;
+  const matched = matchBlocks(blocks, watch.table);
+
+  return database.transaction(async (tx) => {
+    await moveCursor(tx, from, last.block);
+    await insertBlockRefs(tx, chainId, keptRefs(context, blocks));
+    await deleteBlockRefsUpTo(tx, chainId, last.block.number - BigInt(context.reorgWindow));
+
+    await closeRegistrationGate(tx);
+    await loadNewAddresses(tx, watch);
+    const found = watch.lastNumber === matchedUpTo ? matched : matchBlocks(blocks, watch.table);
+
+    const seen = found.map(({ transfer, block }) => judgeTransfer(chainId, transfer, block, context.assets, thresholdRules));
+    return recordSeen(tx, chainId, seen);
+  });
+}
+
+async function recordSeen(tx: Sql, chainId: number, seen: readonly SeenDeposit[]): Promise<Ingested> {
+  const reached = await holdCursor(tx, chainId);
+  if (reached === null) throw new Error(`Chain ${chainId} lost its cursor inside an ingest`);
+  const deposits = await insertSeenDeposits(tx, chainId, seen);
+  const events = deposits.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
+  const deliveryCount = await appendEvents(tx, events);
+  const isAnythingDue = await isAnyDepositDue(tx, chainId, reached);
+  return { deposits, deliveryCount, targetBlocks: targetBlocks(deposits, seen, reached.cursorNumber), isAnythingDue };
+}
+
+interface MatchedTransfer {
+  readonly transfer: Transfer;
+  readonly block: BlockHeader;
+}
+
+function matchBlocks(blocks: readonly BlockTransfers[], table: AddressTable): MatchedTransfer[] {
+  return blocks.flatMap(({ block, transfers }) =>
+    matchTransfers(transfers, table).map((transfer) => ({ transfer, block })),
+  );
+}
+
+/** Of many blocks only those within the window are worth a row. */
+function keptRefs(context: IngestContext, blocks: readonly BlockTransfers[]): BlockHeader[] {
+  return blocks.slice(-context.reorgWindow).map(({ block }) => block);
+}
+
+/** Where the thresholds of these deposits' depths are met, as far as that lies ahead. */
+function targetBlocks(deposits: readonly Deposit[], seen: readonly SeenDeposit[], cursorNumber: bigint): bigint[] {
+  const inserted = new Set(deposits.filter((deposit) => deposit.status === "pending").map((deposit) => deposit.id));
+  const targets = new Set<bigint>();
+  for (const each of seen) {
+    if (!inserted.has(each.id)) continue;
+    for (const threshold of [each.credit, each.unlock]) {
+      const block = threshold?.dueBlock ?? null;
+      if (block !== null && block > cursorNumber) targets.add(block);
+    }
+  }
+  return [...targets].sort((a, b) => (a < b ? -1 : 1));
+}

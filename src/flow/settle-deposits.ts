@@ -1,0 +1,74 @@
+/**
+ * [tx per batch] Settles a chain: every deposit whose threshold is met at the cursor is credited or unlocked.
+ *
+ * The chain's row is held (so no ingest or undo moves it meanwhile) → due deposits, locked → status → ledger
+ * entries → events and deliveries, each one statement. May run anywhere, any number of times, by any number of
+ * settlers at once: a deposit is due to one of them, and only once.
+ */
+import type { Deposit, DepositStatus } from "../core/deposit.ts";
+import type { Database, Sql } from "../db/database.ts";
+import { lockDueDeposits, moveDeposits, type SettleStage } from "../deposits/deposit-store.ts";
+import { creditEntry, type Entry, type LedgerItem, unlockEntry } from "../ledger/entry.ts";
+import { bookEntries } from "../ledger/ledger-store.ts";
+import { depositEvent } from "../outbox/deposit-event.ts";
+import { appendEvents } from "../outbox/event-store.ts";
+import { holdCursor } from "../scanner/chain-store.ts";
+import { ledgerItem } from "./ledger-item.ts";
+
+/** Large enough that a commit is shared by many, small enough that an ingest never waits long for the chain's row. */
+const BATCH_SIZE = 1_000;
+
+const STEPS: Readonly<Record<SettleStage, { to: DepositStatus; entry: (item: LedgerItem) => Entry }>> = {
+  credit: { to: "credited", entry: creditEntry },
+  unlock: { to: "unlocked", entry: unlockEntry },
+};
+
+export interface Settled {
+  readonly credited: number;
+  readonly unlocked: number;
+  readonly deliveryCount: number;
+}
+
+export async function settleDeposits(database: Database, chainId: number, signal?: AbortSignal): Promise<Settled> {
+  const credits = await settleStage(database, chainId, "credit", signal);
+  const unlocks = await settleStage(database, chainId, "unlock", signal);
+  return {
+    credited: credits.count,
+    unlocked: unlocks.count,
+    deliveryCount: credits.deliveryCount + unlocks.deliveryCount,
+  };
+}
+
+interface Batch {
+  readonly count: number;
+  readonly deliveryCount: number;
+}
+
+async function settleStage(
+  database: Database,
+  chainId: number,
+  stage: SettleStage,
+  signal: AbortSignal | undefined,
+): Promise<Batch> {
+  const total = { count: 0, deliveryCount: 0 };
+  while (signal?.aborted !== true) {
+    const batch = await database.transaction((tx) => settleBatch(tx, chainId, stage));
+    total.count += batch.count;
+    total.deliveryCount += batch.deliveryCount;
+    if (batch.count < BATCH_SIZE) break;
+  }
+  return total;
+}
+
+async function settleBatch(tx: Sql, chainId: number, stage: SettleStage): Promise<Batch> {
+  const reached = await holdCursor(tx, chainId);
+  if (reached === null) return { count: 0, deliveryCount: 0 };
+  const due = await lockDueDeposits(tx, chainId, stage, reached, BATCH_SIZE);
+  if (due.length === 0) return { count: 0, deliveryCount: 0 };
+
+  const { to, entry } = STEPS[stage];
+  const moved = await moveDeposits(tx, due.map((deposit) => ({ deposit, to })), reached.at);
+  await bookEntries(tx, moved.map((deposit: Deposit) => entry(ledgerItem(deposit))));
+  const events = moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
+  return { count: moved.length, deliveryCount: await appendEvents(tx, events) };
+}

@@ -1,0 +1,65 @@
+/**
+ * [tx] Undoes the blocks above a common ancestor: their deposits become orphaned or reversed (with a ledger
+ * entry that reverses the credit), merchants are told, and the cursor stands at the ancestor again. All or
+ * nothing, and never refused for lack of balance: what a user no longer has becomes a receivable.
+ */
+import type { BlockHeader } from "../core/chain.ts";
+import { type Deposit, statusAfterReorg } from "../core/deposit.ts";
+import type { Database, Sql } from "../db/database.ts";
+import { type DepositMove, lockDepositsAbove, moveDeposits } from "../deposits/deposit-store.ts";
+import { bookEntries, planReversals } from "../ledger/ledger-store.ts";
+import { depositEvent } from "../outbox/deposit-event.ts";
+import { appendEvents } from "../outbox/event-store.ts";
+import { type CursorClaim, deleteBlockRefsAbove, holdCursor, moveCursor } from "../scanner/chain-store.ts";
+import { ledgerItem } from "./ledger-item.ts";
+
+export interface Undone {
+  readonly orphaned: readonly Deposit[];
+  readonly reversed: readonly Deposit[];
+  /** Reversals whose amount the user no longer had in full. Somebody should look. */
+  readonly shortfalls: readonly { depositId: string; shortfallBaseUnits: bigint }[];
+  readonly deliveryCount: number;
+}
+
+/** @throws {TemporaryError} `cursor_moved` when the cursor, the lease or the chain's state is not as expected */
+export async function undoReorg(database: Database, from: CursorClaim, ancestor: BlockHeader): Promise<Undone> {
+  return database.transaction(async (tx) => {
+    await moveCursor(tx, from, ancestor);
+    await deleteBlockRefsAbove(tx, from.chainId, ancestor.number);
+    const reached = await holdCursor(tx, from.chainId);
+    if (reached === null) throw new Error(`Chain ${from.chainId} lost its cursor inside an undo`);
+
+    const gone = await lockDepositsAbove(tx, from.chainId, ancestor.number);
+    const shortfalls = await reverseCredits(tx, gone.filter((deposit) => statusAfterReorg(deposit.status) === "reversed"));
+    const moved = await moveDeposits(tx, gone.flatMap(leavingMove), reached.at);
+    const deliveryCount = await appendEvents(
+      tx,
+      moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at)),
+    );
+    return {
+      orphaned: moved.filter((deposit) => deposit.status === "orphaned"),
+      reversed: moved.filter((deposit) => deposit.status === "reversed"),
+      shortfalls,
+      deliveryCount,
+    };
+  });
+}
+
+async function reverseCredits(tx: Sql, credited: readonly Deposit[]): Promise<Undone["shortfalls"]> {
+  const plans = await planReversals(
+    tx,
+    credited.map((deposit) => ({
+      item: ledgerItem(deposit),
+      from: deposit.status === "unlocked" ? ("available" as const) : ("locked" as const),
+    })),
+  );
+  await bookEntries(tx, plans.map((plan) => plan.entry));
+  return plans
+    .filter((plan) => plan.shortfallBaseUnits > 0n)
+    .map((plan) => ({ depositId: plan.entry.reference, shortfallBaseUnits: plan.shortfallBaseUnits }));
+}
+
+function leavingMove(deposit: Deposit): DepositMove[] {
+  const to = statusAfterReorg(deposit.status);
+  return to === null ? [] : [{ deposit, to }];
+}

@@ -1,0 +1,91 @@
+/** Watched addresses: which address belongs to which merchant's user. An address has one owner on all chains. */
+import { InputError } from "../core/errors.ts";
+import { type Address, bytesToHex, checksumAddress, hexToBytes } from "../core/hex.ts";
+import type { Database, Sql } from "../db/database.ts";
+
+export interface WatchedAddress {
+  readonly address: Address;
+  readonly merchantId: string;
+  readonly userId: string;
+  readonly createdAt: Date;
+}
+
+interface AddressRow {
+  address: Buffer;
+  merchant_id: string;
+  user_id: string;
+  created_at: Date;
+}
+
+/**
+ * Assigns an address to a user; the same again answers the same. Once this resolves, every block that the
+ * cursor has not passed yet will be matched against the address: the registration goes through the gate that
+ * an ingest closes from its last look at new addresses until its commit.
+ *
+ * @throws {InputError} `address_taken` when it belongs to another user.
+ */
+export async function registerAddress(
+  database: Database,
+  wanted: { address: Address; merchantId: string; userId: string },
+): Promise<WatchedAddress & { isNew: boolean }> {
+  return database.transaction(async (tx) => {
+    await tx.query("LOCK TABLE registration_gate IN ROW EXCLUSIVE MODE");
+    const inserted = await tx.query<AddressRow>(
+      `INSERT INTO watched_addresses (address, merchant_id, user_id) VALUES ($1, $2, $3)
+       ON CONFLICT (address) DO NOTHING RETURNING *`,
+      [hexToBytes(wanted.address), wanted.merchantId, wanted.userId],
+    );
+    const [row] = inserted.length > 0 ? inserted : await selectAddress(tx, wanted.address);
+    if (row === undefined || row.merchant_id !== wanted.merchantId || row.user_id !== wanted.userId) {
+      throw new InputError("address_taken", "The address is assigned to another user", {
+        address: checksumAddress(wanted.address),
+      });
+    }
+    return { ...toWatchedAddress(row), isNew: inserted.length > 0 };
+  });
+}
+
+/** The address, if it is one of this merchant's. */
+export async function findAddress(sql: Sql, merchantId: string, address: Address): Promise<WatchedAddress | undefined> {
+  const [row] = await selectAddress(sql, address);
+  return row?.merchant_id === merchantId ? toWatchedAddress(row) : undefined;
+}
+
+/**
+ * Closes the gate until the transaction ends: no registration can commit meanwhile, and all that have begun
+ * to are seen by the statements after this one.
+ */
+export async function closeRegistrationGate(tx: Sql): Promise<void> {
+  await tx.query("LOCK TABLE registration_gate IN SHARE MODE");
+}
+
+/** The highest registration there is. Behind the closed gate no lower one can appear any more. */
+export async function lastAddressNumber(tx: Sql): Promise<bigint> {
+  const [row] = await tx.query<{ number: bigint | null }>("SELECT max(number) AS number FROM watched_addresses");
+  return row?.number ?? 0n;
+}
+
+/** Addresses by the order of their registration, `after` excluded and `upTo` included. */
+export async function listAddresses(
+  sql: Sql,
+  range: { after: bigint; upTo: bigint; limit: number },
+): Promise<{ addresses: Address[]; lastNumber: bigint }> {
+  const rows = await sql.query<{ address: Buffer; number: bigint }>(
+    "SELECT address, number FROM watched_addresses WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3",
+    [range.after, range.upTo, range.limit],
+  );
+  return { addresses: rows.map((row) => bytesToHex(row.address)), lastNumber: rows.at(-1)?.number ?? range.after };
+}
+
+function selectAddress(sql: Sql, address: Address): Promise<AddressRow[]> {
+  return sql.query<AddressRow>("SELECT * FROM watched_addresses WHERE address = $1", [hexToBytes(address)]);
+}
+
+function toWatchedAddress(row: AddressRow): WatchedAddress {
+  return {
+    address: bytesToHex(row.address),
+    merchantId: row.merchant_id,
+    userId: row.user_id,
+    createdAt: row.created_at,
+  };
+}

@@ -1,0 +1,228 @@
+/**
+ * What we hold of each chain: its cursor, the kept block refs (the canonical local chain) and what the nodes
+ * said last. Every write is fenced by the lease token: a follower that lost its lease writes nothing.
+ */
+import type { BlockHeader } from "../core/chain.ts";
+import { FatalError, TemporaryError } from "../core/errors.ts";
+import { bytesToHex, type Hash, hexToBytes } from "../core/hex.ts";
+import type { Sql } from "../db/database.ts";
+
+export interface ChainState {
+  readonly chainId: number;
+  readonly name: string;
+  readonly state: "following" | "halted";
+  readonly stateReason: string | null;
+  readonly cursorNumber: bigint | null;
+  readonly cursorHash: Hash | null;
+  readonly cursorTime: Date | null;
+  /** When the cursor moved last, by the database's clock. */
+  readonly cursorAt: Date | null;
+  readonly headNumber: bigint | null;
+  readonly headAt: Date | null;
+  readonly safeNumber: bigint | null;
+  readonly finalizedNumber: bigint | null;
+  readonly leaseHolder: string | null;
+  readonly leaseUntil: Date | null;
+}
+
+interface ChainRow {
+  chain_id: bigint;
+  name: string;
+  state: "following" | "halted";
+  state_reason: string | null;
+  cursor_number: bigint | null;
+  cursor_hash: Buffer | null;
+  cursor_time: Date | null;
+  cursor_at: Date | null;
+  head_number: bigint | null;
+  head_at: Date | null;
+  safe_number: bigint | null;
+  finalized_number: bigint | null;
+  lease_holder: string | null;
+  lease_until: Date | null;
+}
+
+/** The place on a chain that the next ingest starts from, and the right to write there. */
+export interface CursorClaim {
+  readonly chainId: number;
+  readonly number: bigint;
+  readonly hash: Hash;
+  readonly leaseToken: bigint;
+}
+
+/** Makes sure that the chain has a row. */
+export async function registerChain(sql: Sql, chainId: number, name: string): Promise<void> {
+  await sql.query(
+    `INSERT INTO chains (chain_id, name) VALUES ($1, $2)
+     ON CONFLICT (chain_id) DO UPDATE SET name = excluded.name WHERE chains.name <> excluded.name`,
+    [chainId, name],
+  );
+}
+
+export async function listChainStates(sql: Sql): Promise<ChainState[]> {
+  const rows = await sql.query<ChainRow>("SELECT * FROM chains ORDER BY chain_id");
+  return rows.map(toChainState);
+}
+
+export async function findChainState(sql: Sql, chainId: number): Promise<ChainState | undefined> {
+  const rows = await sql.query<ChainRow>("SELECT * FROM chains WHERE chain_id = $1", [chainId]);
+  return rows.map(toChainState)[0];
+}
+
+/** Sets the first cursor of a chain never followed before: the block before the first one to ingest. */
+export async function startCursor(tx: Sql, chainId: number, leaseToken: bigint, header: BlockHeader): Promise<void> {
+  const rows = await tx.query(
+    `UPDATE chains SET cursor_number = $3, cursor_hash = $4, cursor_time = to_timestamp($5), cursor_at = now()
+     WHERE chain_id = $1 AND lease_token = $2 AND cursor_number IS NULL
+     RETURNING 1`,
+    [chainId, leaseToken, header.number, hexToBytes(header.hash), header.timestamp],
+  );
+  if (rows.length === 0) throw cursorMoved({ chainId, number: header.number, hash: header.hash, leaseToken });
+  await insertBlockRefs(tx, chainId, [header]);
+}
+
+/**
+ * Moves the cursor from where the caller believes it to be. Its row lock makes ingest, undo and settle of a
+ * chain take turns until the transaction ends.
+ *
+ * @throws {TemporaryError} `cursor_moved` when the cursor, the lease or the chain's state is not as expected:
+ * a second follower, a stale one, a replay, or a halted chain. Nothing was changed.
+ */
+export async function moveCursor(tx: Sql, expected: CursorClaim, to: Omit<BlockHeader, "parentHash">): Promise<void> {
+  const rows = await tx.query(
+    `UPDATE chains SET cursor_number = $5, cursor_hash = $6, cursor_time = to_timestamp($7), cursor_at = now()
+     WHERE chain_id = $1 AND cursor_number = $2 AND cursor_hash = $3 AND lease_token = $4 AND state = 'following'
+     RETURNING 1`,
+    [
+      expected.chainId,
+      expected.number,
+      hexToBytes(expected.hash),
+      expected.leaseToken,
+      to.number,
+      hexToBytes(to.hash),
+      to.timestamp,
+    ],
+  );
+  if (rows.length === 0) throw cursorMoved(expected);
+}
+
+export interface SettledAt {
+  readonly cursorNumber: bigint;
+  readonly safeNumber: bigint | null;
+  readonly finalizedNumber: bigint | null;
+  /** The transaction's time by the database's clock. */
+  readonly at: Date;
+}
+
+/** Holds the chain's cursor where it is until the transaction ends; `null` when the chain is halted or has none. */
+export async function holdCursor(tx: Sql, chainId: number): Promise<SettledAt | null> {
+  const rows = await tx.query<Pick<ChainRow, "cursor_number" | "safe_number" | "finalized_number"> & { at: Date }>(
+    `SELECT cursor_number, safe_number, finalized_number, now() AS at FROM chains
+     WHERE chain_id = $1 AND state = 'following' FOR SHARE`,
+    [chainId],
+  );
+  const row = rows[0];
+  if (row === undefined || row.cursor_number === null) return null;
+  return {
+    cursorNumber: row.cursor_number,
+    safeNumber: row.safe_number,
+    finalizedNumber: row.finalized_number,
+    at: row.at,
+  };
+}
+
+/** What the nodes say of the head, and the tags as far as they are on our own chain. */
+export async function recordHead(
+  sql: Sql,
+  chainId: number,
+  leaseToken: bigint,
+  head: { headNumber: bigint; safeNumber: bigint | null; finalizedNumber: bigint | null },
+): Promise<void> {
+  await sql.query(
+    `UPDATE chains SET head_number = $3, head_at = now(), safe_number = $4, finalized_number = $5
+     WHERE chain_id = $1 AND lease_token = $2`,
+    [chainId, leaseToken, head.headNumber, head.safeNumber, head.finalizedNumber],
+  );
+}
+
+/** Stops the chain until an operator resumes it: nothing is ingested, undone or settled. */
+export async function haltChain(sql: Sql, chainId: number, leaseToken: bigint, reason: string): Promise<void> {
+  await sql.query(
+    `UPDATE chains SET state = 'halted', state_reason = $3 WHERE chain_id = $1 AND lease_token = $2`,
+    [chainId, leaseToken, reason],
+  );
+}
+
+export async function insertBlockRefs(tx: Sql, chainId: number, blocks: readonly BlockHeader[]): Promise<void> {
+  await tx.query(
+    `INSERT INTO block_refs (chain_id, number, hash, parent_hash, block_time)
+     SELECT $1, b.number, b.hash, b.parent_hash, to_timestamp(b.time)
+     FROM unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::float8[]) AS b(number, hash, parent_hash, time)`,
+    [
+      chainId,
+      blocks.map((block) => block.number),
+      blocks.map((block) => hexToBytes(block.hash)),
+      blocks.map((block) => hexToBytes(block.parentHash)),
+      blocks.map((block) => block.timestamp),
+    ],
+  );
+}
+
+/** Forgets block refs at or below a number: no reorg can be undone across them any more. */
+export async function deleteBlockRefsUpTo(tx: Sql, chainId: number, number: bigint): Promise<void> {
+  await tx.query("DELETE FROM block_refs WHERE chain_id = $1 AND number <= $2", [chainId, number]);
+}
+
+/** Forgets the block refs of a branch that was left. */
+export async function deleteBlockRefsAbove(tx: Sql, chainId: number, number: bigint): Promise<void> {
+  await tx.query("DELETE FROM block_refs WHERE chain_id = $1 AND number > $2", [chainId, number]);
+}
+
+/** The canonical local chain, oldest first. */
+export async function listBlockRefs(sql: Sql, chainId: number): Promise<BlockHeader[]> {
+  const rows = await sql.query<{ number: bigint; hash: Buffer; parent_hash: Buffer; block_time: Date }>(
+    "SELECT number, hash, parent_hash, block_time FROM block_refs WHERE chain_id = $1 ORDER BY number",
+    [chainId],
+  );
+  return rows.map((row) => ({
+    number: row.number,
+    hash: bytesToHex(row.hash),
+    parentHash: bytesToHex(row.parent_hash),
+    timestamp: Math.floor(row.block_time.getTime() / 1000),
+  }));
+}
+
+/** @throws {FatalError} when the chain has no row: it was never registered. */
+export async function getChainState(sql: Sql, chainId: number): Promise<ChainState> {
+  const state = await findChainState(sql, chainId);
+  if (state === undefined) throw new FatalError("not_found", `Chain ${chainId} is not in the database`, { chainId });
+  return state;
+}
+
+function cursorMoved(expected: CursorClaim): TemporaryError {
+  return new TemporaryError("cursor_moved", "The chain's cursor is not where this follower left it", {
+    chainId: expected.chainId,
+    expectedNumber: expected.number,
+    expectedHash: expected.hash,
+  });
+}
+
+function toChainState(row: ChainRow): ChainState {
+  return {
+    chainId: Number(row.chain_id),
+    name: row.name,
+    state: row.state,
+    stateReason: row.state_reason,
+    cursorNumber: row.cursor_number,
+    cursorHash: row.cursor_hash === null ? null : bytesToHex(row.cursor_hash),
+    cursorTime: row.cursor_time,
+    cursorAt: row.cursor_at,
+    headNumber: row.head_number,
+    headAt: row.head_at,
+    safeNumber: row.safe_number,
+    finalizedNumber: row.finalized_number,
+    leaseHolder: row.lease_holder,
+    leaseUntil: row.lease_until,
+  };
+}
+
