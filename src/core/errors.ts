@@ -27,7 +27,9 @@ export const ERROR_CODES = [
   // database and queue
   "database_unreachable",
   "database_too_new",
+  "database_too_old",
   "database_migration_changed",
+  "database_migration_failed",
   "database_not_migrated",
   "embedded_database_failed",
   "queue_unreachable",

@@ -57,7 +57,11 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on("error", (error) => options.logger.warn("Lost an idle database connection", { error }));
   // Prisma reads int8 with its own parser, so it gets a pool-shaped adapter over the same settings.
   const prisma = new PrismaClient({
-    adapter: new PrismaPg({ connectionString: options.url, max: 2, application_name: options.applicationName ?? "depositd" }),
+    adapter: new PrismaPg({
+      connectionString: options.url,
+      max: 2,
+      application_name: options.applicationName ?? "depositd",
+    }),
   });
 
   return {
@@ -116,7 +120,15 @@ async function run<Row extends object>(
  * serialization), 53 resources (disk full, too many connections), 57P shutdown and restart.
  */
 const TEMPORARY_STATES = /^(08|40|53|57P)/;
-const TEMPORARY_SYSTEM_CODES = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN"]);
+const TEMPORARY_SYSTEM_CODES = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ENOENT",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+]);
 
 function translate(rawError: unknown): Error {
   const error = coerceError(rawError);
@@ -124,11 +136,18 @@ function translate(rawError: unknown): Error {
   const isTemporary =
     typeof code === "string"
       ? TEMPORARY_STATES.test(code) || TEMPORARY_SYSTEM_CODES.has(code)
-      : /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(error.message);
+      : /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
+          error.message,
+        );
   if (!isTemporary) return error;
-  return new TemporaryError("database_unreachable", `The database did not do its part: ${error.message}`, {
-    sqlState: typeof code === "string" ? code : null,
-  }, error);
+  return new TemporaryError(
+    "database_unreachable",
+    `The database did not do its part: ${error.message}`,
+    {
+      sqlState: typeof code === "string" ? code : null,
+    },
+    error,
+  );
 }
 
 /** True for an error of PostgreSQL with this SQLSTATE, e.g. `23505` (unique violation). */

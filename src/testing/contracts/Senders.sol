@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.20;
+
+import "./Tokens.sol";
+
+/// Pays many at once from what it holds (native coin) or what the caller has approved (tokens).
+contract Batcher {
+    struct Payment {
+        Token token; // zero: the native coin
+        address to;
+        uint256 value;
+    }
+
+    function pay(Payment[] calldata payments) external payable {
+        for (uint256 i = 0; i < payments.length; i++) {
+            Payment calldata payment = payments[i];
+            if (address(payment.token) == address(0)) {
+                (bool sent, ) = payment.to.call{value: payment.value}("");
+                require(sent, "native payment failed");
+            } else {
+                require(payment.token.transferFrom(msg.sender, payment.to, payment.value));
+            }
+        }
+    }
+}
+
+/// Sends what it was sent on, in an inner call.
+contract Forwarder {
+    receive() external payable {}
+
+    function forward(address payable to) external payable {
+        (bool sent, ) = to.call{value: msg.value}("");
+        require(sent, "forward failed");
+    }
+
+    /// The payment happens in an inner call that reverts after it; this call succeeds and keeps the value.
+    function forwardAndRevertInside(address payable to) external payable {
+        try this.forwardThenRevert{value: msg.value}(to) {} catch {}
+    }
+
+    function forwardThenRevert(address payable to) external payable {
+        (bool sent, ) = to.call{value: msg.value}("");
+        require(sent, "forward failed");
+        revert("never mind");
+    }
+
+    /// Frames that show the value of this call and move none: DELEGATECALL, CALLCODE, STATICCALL.
+    function showWithoutMoving(address target) external payable {
+        assembly {
+            pop(delegatecall(gas(), target, 0, 0, 0, 0))
+            pop(callcode(gas(), target, callvalue(), 0, 0, 0, 0))
+            pop(staticcall(gas(), target, 0, 0, 0, 0))
+        }
+    }
+
+    /// A call of the ecrecover precompile before the payment: some tracers show that frame, others do not.
+    function forwardAfterPrecompile(address payable to) external payable {
+        require(ecrecover(bytes32(0), 0, bytes32(0), bytes32(0)) == address(0));
+        (bool sent, ) = to.call{value: msg.value}("");
+        require(sent, "forward failed");
+    }
+
+    /// Through a second contract: the payment is a call within a call.
+    function forwardThrough(Forwarder next, address payable to) external payable {
+        next.forward{value: msg.value}(to);
+    }
+}
+
+/// Leaves all it holds to an address and ceases to be.
+contract Leaver {
+    constructor() payable {}
+
+    function depart(address payable to) external {
+        selfdestruct(to);
+    }
+}
+
+/// Holds what it was made with.
+contract Vault {
+    constructor() payable {}
+}
+
+/// Makes contracts with value, at addresses known beforehand (EIP-1014).
+contract Maker {
+    function make(bytes32 salt) external payable {
+        new Vault{salt: salt, value: msg.value}();
+    }
+
+    function addressOf(bytes32 salt) external view returns (address) {
+        bytes32 digest = keccak256(
+            abi.encodePacked(bytes1(0xff), address(this), salt, keccak256(type(Vault).creationCode))
+        );
+        return address(uint160(uint256(digest)));
+    }
+}

@@ -1,0 +1,29 @@
+/** Tests wait for a condition, never for a time. */
+import { systemClock } from "../runtime/clock.ts";
+
+/**
+ * Asks until the condition holds, and answers what it answered.
+ *
+ * @throws Error after `timeoutMs`, with the last error of the condition if it threw
+ */
+export async function waitFor<Result>(
+  condition: () => Result | Promise<Result>,
+  options: { readonly timeoutMs?: number; readonly intervalMs?: number; readonly what?: string } = {},
+): Promise<Result> {
+  const { timeoutMs = 10_000, intervalMs = 10, what = "the condition" } = options;
+  const until = systemClock.monotonic() + timeoutMs;
+  let lastError: unknown;
+  for (;;) {
+    try {
+      const result = await condition();
+      if (result !== false && result !== undefined && result !== null) return result;
+      lastError = undefined;
+    } catch (rawError) {
+      lastError = rawError;
+    }
+    if (systemClock.monotonic() >= until) {
+      throw new Error(`Waited ${timeoutMs} ms in vain for ${what}`, { cause: lastError });
+    }
+    await systemClock.sleep(intervalMs);
+  }
+}

@@ -1,0 +1,16 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["src/**/*.test.ts", "scripts/**/*.test.ts", "examples/**/*.test.ts"],
+    globalSetup: ["src/testing/global-setup.ts"],
+    setupFiles: ["src/testing/setup-file.ts"],
+    pool: "forks",
+    // Chains, databases and daemons run beside the tests; more workers only make them wait for each other.
+    maxWorkers: 2,
+    // A test that passes at the second try hides a race, and a race here costs somebody money.
+    retry: 0,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
