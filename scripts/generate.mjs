@@ -24,10 +24,17 @@ const prisma = require.resolve("prisma/build/index.js");
 const result = spawnSync(process.execPath, [prisma, "generate"], {
   cwd: root,
   encoding: "utf8",
-  env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: "1", CHECKPOINT_DISABLE: "1" },
+  env: {
+    ...process.env,
+    PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
+    PRISMA_HIDE_UPDATE_MESSAGE: "1",
+    CHECKPOINT_DISABLE: "1",
+  },
 });
 if (result.status !== 0) {
-  process.stderr.write(`${result.stdout ?? ""}${result.stderr ?? ""}\nprisma generate failed with exit code ${result.status}\n`);
+  process.stderr.write(
+    `${result.stdout ?? ""}${result.stderr ?? ""}\nprisma generate failed with exit code ${result.status}\n`,
+  );
   process.exit(1);
 }
 writeFileSync(stamp, hash);

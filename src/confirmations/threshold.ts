@@ -6,7 +6,9 @@ import type { Asset, PolicyBand, Threshold } from "../core/asset.ts";
 
 /** The band that holds for an amount: the first whose limit is not exceeded. */
 export function bandFor(asset: Asset, amountBaseUnits: bigint): PolicyBand {
-  const band = asset.policy.find((each) => each.upToBaseUnits === null || amountBaseUnits <= each.upToBaseUnits);
+  const band = asset.policy.find(
+    (each) => each.upToBaseUnits === null || amountBaseUnits <= each.upToBaseUnits,
+  );
   if (band === undefined) throw new RangeError(`The policy of ${asset.currency} has no last band`);
   return band;
 }

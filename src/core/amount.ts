@@ -16,14 +16,23 @@ export function parseAmount(text: string, decimals: number, path = "amount"): bi
   const match = /^(\d{1,78})(?:\.(\d{1,78}))?$/.exec(text);
   const [, whole, fraction = ""] = match ?? [];
   if (whole === undefined) {
-    throw new InputError("invalid_amount", `${path} must be a decimal number such as "12.5"`, { path, value: text });
+    throw new InputError("invalid_amount", `${path} must be a decimal number such as "12.5"`, {
+      path,
+      value: text,
+    });
   }
   if (fraction.length > decimals) {
-    throw new InputError("invalid_amount", `${path} has more than ${decimals} digits after the point`, { path, value: text });
+    throw new InputError("invalid_amount", `${path} has more than ${decimals} digits after the point`, {
+      path,
+      value: text,
+    });
   }
   const amount = BigInt(whole + fraction.padEnd(decimals, "0"));
   if (amount > MAX_UINT256) {
-    throw new InputError("invalid_amount", `${path} is larger than 2^256-1 base units`, { path, value: text });
+    throw new InputError("invalid_amount", `${path} is larger than 2^256-1 base units`, {
+      path,
+      value: text,
+    });
   }
   return amount;
 }
@@ -31,7 +40,9 @@ export function parseAmount(text: string, decimals: number, path = "amount"): bi
 /** Base units as a decimal without trailing zeros: `formatAmount(12500000n, 6)` is `"12.5"`. */
 export function formatAmount(amountBaseUnits: bigint, decimals: number): string {
   const sign = amountBaseUnits < 0n ? "-" : "";
-  const digits = (amountBaseUnits < 0n ? -amountBaseUnits : amountBaseUnits).toString().padStart(decimals + 1, "0");
+  const digits = (amountBaseUnits < 0n ? -amountBaseUnits : amountBaseUnits)
+    .toString()
+    .padStart(decimals + 1, "0");
   const whole = digits.slice(0, digits.length - decimals);
   const fraction = digits.slice(digits.length - decimals).replace(/0+$/, "");
   return sign + whole + (fraction === "" ? "" : `.${fraction}`);

@@ -10,7 +10,9 @@ const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford's base 32, low
  * (2⁸⁰ tries) out of reach of somebody who grinds transaction hashes.
  */
 export function depositId(chainId: number, txHash: Hash | null, source: TransferSource): string {
-  const digest = createHash("sha256").update(`${chainId}:${txHash ?? ""}:${source}`).digest();
+  const digest = createHash("sha256")
+    .update(`${chainId}:${txHash ?? ""}:${source}`)
+    .digest();
   return `dep_${base32(digest.subarray(0, 20))}`;
 }
 
@@ -19,7 +21,8 @@ function base32(bytes: Buffer): string {
   let text = "";
   for (let offset = 0; offset < bytes.length; offset += 5) {
     const group = bytes.readUIntBE(offset, 5); // 40 bits, exact in a double
-    for (let letter = 7; letter >= 0; letter--) text += ALPHABET.charAt(Math.floor(group / 32 ** letter) % 32);
+    for (let letter = 7; letter >= 0; letter--)
+      text += ALPHABET.charAt(Math.floor(group / 32 ** letter) % 32);
   }
   return text;
 }

@@ -20,7 +20,9 @@ export type EventType = (typeof EVENT_TYPES)[number];
  * What an endpoint gets that names no types. `deposit.ignored` is left out: anyone can make thousands of them
  * for the price of dust, so they go only to those who ask.
  */
-export const DEFAULT_EVENT_TYPES: readonly EventType[] = EVENT_TYPES.filter((type) => type !== "deposit.ignored");
+export const DEFAULT_EVENT_TYPES: readonly EventType[] = EVENT_TYPES.filter(
+  (type) => type !== "deposit.ignored",
+);
 
 export function depositEventType(status: DepositStatus): EventType {
   return `deposit.${status}`;

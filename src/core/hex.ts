@@ -23,7 +23,10 @@ const HASH = /^0x[0-9a-fA-F]{64}$/;
 export function parseAddress(text: string, path = "address"): Address {
   const hex = text.replace(/^0X/, "0x");
   if (!ADDRESS.test(hex)) {
-    throw new InputError("invalid_address", `${path} must be 0x and 40 hexadecimal digits`, { path, value: text });
+    throw new InputError("invalid_address", `${path} must be 0x and 40 hexadecimal digits`, {
+      path,
+      value: text,
+    });
   }
   const lower = hex.toLowerCase() as Address;
   const digits = hex.slice(2);
@@ -37,7 +40,10 @@ export function parseAddress(text: string, path = "address"): Address {
 /** @throws {InputError} `invalid_hash` when the text is not 0x and 64 hexadecimal digits. */
 export function parseHash(text: string, path = "hash"): Hash {
   if (!HASH.test(text)) {
-    throw new InputError("invalid_hash", `${path} must be 0x and 64 hexadecimal digits`, { path, value: text });
+    throw new InputError("invalid_hash", `${path} must be 0x and 64 hexadecimal digits`, {
+      path,
+      value: text,
+    });
   }
   return text.toLowerCase() as Hash;
 }

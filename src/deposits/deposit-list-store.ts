@@ -32,14 +32,23 @@ export async function listDeposits(sql: Sql, filter: DepositFilter): Promise<Dep
   if (filter.status !== undefined) where((status) => `d.status = ${status}`, filter.status);
   if (filter.userId !== undefined) where((userId) => `d.user_id = ${userId}`, filter.userId);
   if (filter.txHash !== undefined) where((txHash) => `d.tx_hash = ${txHash}`, hexToBytes(filter.txHash));
-  if (filter.address !== undefined) where((address) => `d.to_address = ${address}`, hexToBytes(filter.address));
+  if (filter.address !== undefined)
+    where((address) => `d.to_address = ${address}`, hexToBytes(filter.address));
   if (filter.after !== undefined) {
     where((time, id) => `(d.detected_at, d.id) < (${time}, ${id})`, filter.after.detectedAt, filter.after.id);
   }
-  return select(sql, `${conditions.join(" AND ")} ORDER BY d.detected_at DESC, d.id DESC LIMIT $${values.push(filter.limit)}`, values);
+  return select(
+    sql,
+    `${conditions.join(" AND ")} ORDER BY d.detected_at DESC, d.id DESC LIMIT $${values.push(filter.limit)}`,
+    values,
+  );
 }
 
-export async function findDeposit(sql: Sql, merchantId: string, id: string): Promise<DepositAtCursor | undefined> {
+export async function findDeposit(
+  sql: Sql,
+  merchantId: string,
+  id: string,
+): Promise<DepositAtCursor | undefined> {
   const [found] = await select(sql, "d.merchant_id = $1 AND d.id = $2", [merchantId, id]);
   return found;
 }

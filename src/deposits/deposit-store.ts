@@ -2,7 +2,6 @@
  * Deposits and their status. A status changes in two statements only: `insertSeenDeposits` (new, or included
  * again) and `moveDeposits`; both expect the status and sequence they start from.
  */
-import type { FinalityTag } from "../core/chain.ts";
 import { assertMove, type Deposit, type DepositStatus } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
 import { hexToBytes } from "../core/hex.ts";
@@ -11,27 +10,28 @@ import { DEPOSIT_COLUMNS, type DepositRow, toDeposit } from "./deposit-row.ts";
 import type { SeenDeposit, StoredThreshold } from "./judge-transfer.ts";
 
 /** Source columns of `insertSeenDeposits`, with their types in SQL and where they come from. */
-const SEEN_COLUMNS: readonly (readonly [name: string, type: string, read: (seen: SeenDeposit) => unknown])[] = [
-  ["id", "text", (seen) => seen.id],
-  ["tx_hash", "bytea", (seen) => bytesOrNull(seen.transfer.txHash)],
-  ["source", "text", (seen) => seen.transfer.source],
-  ["asset_id", "integer", (seen) => seen.assetId],
-  ["token", "bytea", (seen) => bytesOrNull(seen.transfer.token)],
-  ["amount", "numeric", (seen) => seen.transfer.amountBaseUnits.toString()],
-  ["from_address", "bytea", (seen) => hexToBytes(seen.transfer.from)],
-  ["to_address", "bytea", (seen) => hexToBytes(seen.transfer.to)],
-  ["status", "text", (seen) => seen.status],
-  ["reason", "text", (seen) => seen.reason],
-  ["block_number", "bigint", (seen) => seen.block.number],
-  ["block_hash", "bytea", (seen) => hexToBytes(seen.block.hash)],
-  ["block_time", "timestamptz", (seen) => new Date(seen.block.timestamp * 1000)],
-  ["credit_at", "text", (seen) => seen.credit?.text ?? null],
-  ["credit_block", "bigint", (seen) => seen.credit?.dueBlock ?? null],
-  ["credit_tag", "text", (seen) => seen.credit?.tag ?? null],
-  ["unlock_at", "text", (seen) => seen.unlock?.text ?? null],
-  ["unlock_block", "bigint", (seen) => seen.unlock?.dueBlock ?? null],
-  ["unlock_tag", "text", (seen) => seen.unlock?.tag ?? null],
-];
+const SEEN_COLUMNS: readonly (readonly [name: string, type: string, read: (seen: SeenDeposit) => unknown])[] =
+  [
+    ["id", "text", (seen) => seen.id],
+    ["tx_hash", "bytea", (seen) => bytesOrNull(seen.transfer.txHash)],
+    ["source", "text", (seen) => seen.transfer.source],
+    ["asset_id", "integer", (seen) => seen.assetId],
+    ["token", "bytea", (seen) => bytesOrNull(seen.transfer.token)],
+    ["amount", "numeric", (seen) => seen.transfer.amountBaseUnits.toString()],
+    ["from_address", "bytea", (seen) => hexToBytes(seen.transfer.from)],
+    ["to_address", "bytea", (seen) => hexToBytes(seen.transfer.to)],
+    ["status", "text", (seen) => seen.status],
+    ["reason", "text", (seen) => seen.reason],
+    ["block_number", "bigint", (seen) => seen.block.number],
+    ["block_hash", "bytea", (seen) => hexToBytes(seen.block.hash)],
+    ["block_time", "timestamptz", (seen) => new Date(seen.block.timestamp * 1000)],
+    ["credit_at", "text", (seen) => seen.credit?.text ?? null],
+    ["credit_block", "bigint", (seen) => seen.credit?.dueBlock ?? null],
+    ["credit_tag", "text", (seen) => seen.credit?.tag ?? null],
+    ["unlock_at", "text", (seen) => seen.unlock?.text ?? null],
+    ["unlock_block", "bigint", (seen) => seen.unlock?.dueBlock ?? null],
+    ["unlock_tag", "text", (seen) => seen.unlock?.tag ?? null],
+  ];
 
 const NAMES = SEEN_COLUMNS.map(([name]) => name);
 const TYPED_PARAMETERS = SEEN_COLUMNS.map(([, type], index) => `$${index + 2}::${type}[]`);
@@ -62,7 +62,11 @@ const INSERT_SEEN = `
  *
  * @returns those that were inserted or started anew.
  */
-export async function insertSeenDeposits(tx: Sql, chainId: number, seen: readonly SeenDeposit[]): Promise<Deposit[]> {
+export async function insertSeenDeposits(
+  tx: Sql,
+  chainId: number,
+  seen: readonly SeenDeposit[],
+): Promise<Deposit[]> {
   if (seen.length === 0) return [];
   const columns = SEEN_COLUMNS.map(([, , read]) => seen.map(read));
   const rows = await tx.query<DepositRow>(INSERT_SEEN, [chainId, ...columns]);
@@ -126,8 +130,8 @@ export interface Reached {
 }
 
 const STAGES = {
-  credit: { status: "pending", block: "credit_block", tag: "credit_tag" },
-  unlock: { status: "credited", block: "unlock_block", tag: "unlock_tag" },
+  credit: { status: "pending", block: "credit_block", tag: "credit_tag", waiting: ["pending"] },
+  unlock: { status: "credited", block: "unlock_block", tag: "unlock_tag", waiting: ["pending", "credited"] },
 } as const;
 export type SettleStage = keyof typeof STAGES;
 
@@ -195,26 +199,31 @@ export async function listWaitingDeposits(
 ): Promise<Deposit[]> {
   const rows = await sql.query<DepositRow>(
     `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
-     WHERE d.chain_id = $1 AND d.status = '${STAGES[stage].status}' AND d.id > $2
+     WHERE d.chain_id = $1 AND d.status = ANY ($4) AND d.id > $2
      ORDER BY d.id LIMIT $3`,
-    [chainId, after, limit],
+    [chainId, after, limit, STAGES[stage].waiting],
   );
   return rows.map(toDeposit);
 }
 
 /** Changes what deposits wait for; one that has moved on meanwhile is left alone. */
-export async function changeThresholds(sql: Sql, stage: SettleStage, changes: readonly ThresholdChange[]): Promise<void> {
+export async function changeThresholds(
+  sql: Sql,
+  stage: SettleStage,
+  changes: readonly ThresholdChange[],
+): Promise<void> {
   if (changes.length === 0) return;
-  const { status, block, tag } = STAGES[stage];
+  const { block, tag, waiting } = STAGES[stage];
   await sql.query(
     `UPDATE deposits d SET ${stage}_at = c.text, ${block} = c.due_block, ${tag} = c.tag
      FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS c(id, text, due_block, tag)
-     WHERE d.id = c.id AND d.status = '${status}'`,
+     WHERE d.id = c.id AND d.status = ANY ($5)`,
     [
       changes.map(({ depositId }) => depositId),
       changes.map(({ threshold }) => threshold.text),
       changes.map(({ threshold }) => threshold.dueBlock),
-      changes.map(({ threshold }) => threshold.tag satisfies FinalityTag | null),
+      changes.map(({ threshold }) => threshold.tag),
+      waiting,
     ],
   );
 }

@@ -45,7 +45,16 @@ export function judgeTransfer(
   const asset = assets.get(transfer.token);
   const reason = ignoreReason(asset, transfer);
   if (asset === undefined || reason !== null) {
-    return { id, transfer, block, assetId: asset?.id ?? null, status: "ignored", reason, credit: null, unlock: null };
+    return {
+      id,
+      transfer,
+      block,
+      assetId: asset?.id ?? null,
+      status: "ignored",
+      reason,
+      credit: null,
+      unlock: null,
+    };
   }
   const band = rules.bandFor(asset, transfer.amountBaseUnits);
   const stored = (threshold: Threshold): StoredThreshold => ({

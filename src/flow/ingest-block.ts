@@ -15,7 +15,13 @@ import { matchTransfers } from "../matcher/match-transfers.ts";
 import { closeRegistrationGate } from "../merchants/address-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
-import { type CursorClaim, deleteBlockRefsUpTo, holdCursor, insertBlockRefs, moveCursor } from "../scanner/chain-store.ts";
+import {
+  type CursorClaim,
+  deleteBlockRefsUpTo,
+  holdCursor,
+  insertBlockRefs,
+  moveCursor,
+} from "../scanner/chain-store.ts";
 import { type AddressWatch, loadNewAddresses } from "./watch-addresses.ts";
 
 const thresholdRules = { bandFor, dueBlock, thresholdText };
@@ -63,7 +69,9 @@ export async function ingestBlocks(
     await loadNewAddresses(tx, watch);
     const found = watch.lastNumber === matchedUpTo ? matched : matchBlocks(blocks, watch.table);
 
-    const seen = found.map(({ transfer, block }) => judgeTransfer(chainId, transfer, block, context.assets, thresholdRules));
+    const seen = found.map(({ transfer, block }) =>
+      judgeTransfer(chainId, transfer, block, context.assets, thresholdRules),
+    );
     return recordSeen(tx, chainId, seen);
   });
 }
@@ -75,7 +83,12 @@ async function recordSeen(tx: Sql, chainId: number, seen: readonly SeenDeposit[]
   const events = deposits.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
   const deliveryCount = await appendEvents(tx, events);
   const isAnythingDue = await isAnyDepositDue(tx, chainId, reached);
-  return { deposits, deliveryCount, targetBlocks: targetBlocks(deposits, seen, reached.cursorNumber), isAnythingDue };
+  return {
+    deposits,
+    deliveryCount,
+    targetBlocks: targetBlocks(deposits, seen, reached.cursorNumber),
+    isAnythingDue,
+  };
 }
 
 interface MatchedTransfer {
@@ -95,8 +108,14 @@ function keptRefs(context: IngestContext, blocks: readonly BlockTransfers[]): Bl
 }
 
 /** Where the thresholds of these deposits' depths are met, as far as that lies ahead. */
-function targetBlocks(deposits: readonly Deposit[], seen: readonly SeenDeposit[], cursorNumber: bigint): bigint[] {
-  const inserted = new Set(deposits.filter((deposit) => deposit.status === "pending").map((deposit) => deposit.id));
+function targetBlocks(
+  deposits: readonly Deposit[],
+  seen: readonly SeenDeposit[],
+  cursorNumber: bigint,
+): bigint[] {
+  const inserted = new Set(
+    deposits.filter((deposit) => deposit.status === "pending").map((deposit) => deposit.id),
+  );
   const targets = new Set<bigint>();
   for (const each of seen) {
     if (!inserted.has(each.id)) continue;

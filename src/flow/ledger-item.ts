@@ -6,7 +6,9 @@ import type { LedgerItem } from "../ledger/entry.ts";
 /** @throws {FatalError} `ledger_refused` for a deposit of an unlisted token, which can never be booked. */
 export function ledgerItem(deposit: Deposit): LedgerItem {
   if (deposit.assetId === null) {
-    throw new FatalError("ledger_refused", "A deposit of an unlisted token cannot be booked", { depositId: deposit.id });
+    throw new FatalError("ledger_refused", "A deposit of an unlisted token cannot be booked", {
+      depositId: deposit.id,
+    });
   }
   return {
     reference: deposit.id,

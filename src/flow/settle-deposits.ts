@@ -29,7 +29,11 @@ export interface Settled {
   readonly deliveryCount: number;
 }
 
-export async function settleDeposits(database: Database, chainId: number, signal?: AbortSignal): Promise<Settled> {
+export async function settleDeposits(
+  database: Database,
+  chainId: number,
+  signal?: AbortSignal,
+): Promise<Settled> {
   const credits = await settleStage(database, chainId, "credit", signal);
   const unlocks = await settleStage(database, chainId, "unlock", signal);
   return {
@@ -67,8 +71,15 @@ async function settleBatch(tx: Sql, chainId: number, stage: SettleStage): Promis
   if (due.length === 0) return { count: 0, deliveryCount: 0 };
 
   const { to, entry } = STEPS[stage];
-  const moved = await moveDeposits(tx, due.map((deposit) => ({ deposit, to })), reached.at);
-  await bookEntries(tx, moved.map((deposit: Deposit) => entry(ledgerItem(deposit))));
+  const moved = await moveDeposits(
+    tx,
+    due.map((deposit) => ({ deposit, to })),
+    reached.at,
+  );
+  await bookEntries(
+    tx,
+    moved.map((deposit: Deposit) => entry(ledgerItem(deposit))),
+  );
   const events = moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
   return { count: moved.length, deliveryCount: await appendEvents(tx, events) };
 }

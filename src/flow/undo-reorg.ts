@@ -22,7 +22,11 @@ export interface Undone {
 }
 
 /** @throws {TemporaryError} `cursor_moved` when the cursor, the lease or the chain's state is not as expected */
-export async function undoReorg(database: Database, from: CursorClaim, ancestor: BlockHeader): Promise<Undone> {
+export async function undoReorg(
+  database: Database,
+  from: CursorClaim,
+  ancestor: BlockHeader,
+): Promise<Undone> {
   return database.transaction(async (tx) => {
     await moveCursor(tx, from, ancestor);
     await deleteBlockRefsAbove(tx, from.chainId, ancestor.number);
@@ -30,7 +34,10 @@ export async function undoReorg(database: Database, from: CursorClaim, ancestor:
     if (reached === null) throw new Error(`Chain ${from.chainId} lost its cursor inside an undo`);
 
     const gone = await lockDepositsAbove(tx, from.chainId, ancestor.number);
-    const shortfalls = await reverseCredits(tx, gone.filter((deposit) => statusAfterReorg(deposit.status) === "reversed"));
+    const shortfalls = await reverseCredits(
+      tx,
+      gone.filter((deposit) => statusAfterReorg(deposit.status) === "reversed"),
+    );
     const moved = await moveDeposits(tx, gone.flatMap(leavingMove), reached.at);
     const deliveryCount = await appendEvents(
       tx,
@@ -53,7 +60,10 @@ async function reverseCredits(tx: Sql, credited: readonly Deposit[]): Promise<Un
       from: deposit.status === "unlocked" ? ("available" as const) : ("locked" as const),
     })),
   );
-  await bookEntries(tx, plans.map((plan) => plan.entry));
+  await bookEntries(
+    tx,
+    plans.map((plan) => plan.entry),
+  );
   return plans
     .filter((plan) => plan.shortfallBaseUnits > 0n)
     .map((plan) => ({ depositId: plan.entry.reference, shortfallBaseUnits: plan.shortfallBaseUnits }));

@@ -75,7 +75,11 @@ export function unlockEntry(item: LedgerItem): Entry {
  * @param from where the deposit's amount stood: `locked` before its unlock, `available` after
  * @param balanceBaseUnits what stands there now, zero or more
  */
-export function reversalEntry(item: LedgerItem, from: "locked" | "available", balanceBaseUnits: bigint): Entry {
+export function reversalEntry(
+  item: LedgerItem,
+  from: "locked" | "available",
+  balanceBaseUnits: bigint,
+): Entry {
   const taken = balanceBaseUnits < item.amountBaseUnits ? balanceBaseUnits : item.amountBaseUnits;
   const shortfall = item.amountBaseUnits - taken;
   const postings: Posting[] = [
@@ -83,7 +87,11 @@ export function reversalEntry(item: LedgerItem, from: "locked" | "available", ba
     { account: userAccount("receivable", item), amountBaseUnits: -shortfall },
     { account: { kind: "custody", assetId: item.assetId }, amountBaseUnits: item.amountBaseUnits },
   ];
-  return entry("reversal", item, postings.filter((posting) => posting.amountBaseUnits !== 0n));
+  return entry(
+    "reversal",
+    item,
+    postings.filter((posting) => posting.amountBaseUnits !== 0n),
+  );
 }
 
 export function userAccount(kind: UserAccount["kind"], owner: Omit<UserAccount, "kind">): UserAccount {

@@ -5,7 +5,14 @@
 import { FatalError } from "../core/errors.ts";
 import { type Address, bytesToHex } from "../core/hex.ts";
 import type { Sql } from "../db/database.ts";
-import { type Account, accountCode, type Entry, type LedgerItem, reversalEntry, userAccount } from "./entry.ts";
+import {
+  type Account,
+  accountCode,
+  type Entry,
+  type LedgerItem,
+  reversalEntry,
+  userAccount,
+} from "./entry.ts";
 
 /**
  * Books entries, all in one statement.
@@ -15,7 +22,10 @@ import { type Account, accountCode, type Entry, type LedgerItem, reversalEntry, 
  */
 export async function bookEntries(tx: Sql, entries: readonly Entry[]): Promise<void> {
   if (entries.length === 0) return;
-  await ensureAccounts(tx, entries.flatMap((each) => each.postings.map((posting) => posting.account)));
+  await ensureAccounts(
+    tx,
+    entries.flatMap((each) => each.postings.map((posting) => posting.account)),
+  );
   const postings = entries.flatMap((each, index) =>
     each.postings.map((posting, line) => ({ index, line, code: accountCode(posting.account), ...posting })),
   );
@@ -67,7 +77,10 @@ export async function planReversals(
   tx: Sql,
   items: readonly { item: LedgerItem; from: "locked" | "available" }[],
 ): Promise<{ entry: Entry; shortfallBaseUnits: bigint }[]> {
-  const balances = await lockBalances(tx, items.map(({ item, from }) => accountCode(userAccount(from, item))));
+  const balances = await lockBalances(
+    tx,
+    items.map(({ item, from }) => accountCode(userAccount(from, item))),
+  );
   return items.map(({ item, from }) => {
     const code = accountCode(userAccount(from, item));
     const balance = balances.get(code) ?? 0n;

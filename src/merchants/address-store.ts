@@ -46,7 +46,11 @@ export async function registerAddress(
 }
 
 /** The address, if it is one of this merchant's. */
-export async function findAddress(sql: Sql, merchantId: string, address: Address): Promise<WatchedAddress | undefined> {
+export async function findAddress(
+  sql: Sql,
+  merchantId: string,
+  address: Address,
+): Promise<WatchedAddress | undefined> {
   const [row] = await selectAddress(sql, address);
   return row?.merchant_id === merchantId ? toWatchedAddress(row) : undefined;
 }
@@ -61,7 +65,9 @@ export async function closeRegistrationGate(tx: Sql): Promise<void> {
 
 /** The highest registration there is. Behind the closed gate no lower one can appear any more. */
 export async function lastAddressNumber(tx: Sql): Promise<bigint> {
-  const [row] = await tx.query<{ number: bigint | null }>("SELECT max(number) AS number FROM watched_addresses");
+  const [row] = await tx.query<{ number: bigint | null }>(
+    "SELECT max(number) AS number FROM watched_addresses",
+  );
   return row?.number ?? 0n;
 }
 
@@ -74,7 +80,10 @@ export async function listAddresses(
     "SELECT address, number FROM watched_addresses WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3",
     [range.after, range.upTo, range.limit],
   );
-  return { addresses: rows.map((row) => bytesToHex(row.address)), lastNumber: rows.at(-1)?.number ?? range.after };
+  return {
+    addresses: rows.map((row) => bytesToHex(row.address)),
+    lastNumber: rows.at(-1)?.number ?? range.after,
+  };
 }
 
 function selectAddress(sql: Sql, address: Address): Promise<AddressRow[]> {

@@ -70,7 +70,12 @@ export async function findChainState(sql: Sql, chainId: number): Promise<ChainSt
 }
 
 /** Sets the first cursor of a chain never followed before: the block before the first one to ingest. */
-export async function startCursor(tx: Sql, chainId: number, leaseToken: bigint, header: BlockHeader): Promise<void> {
+export async function startCursor(
+  tx: Sql,
+  chainId: number,
+  leaseToken: bigint,
+  header: BlockHeader,
+): Promise<void> {
   const rows = await tx.query(
     `UPDATE chains SET cursor_number = $3, cursor_hash = $4, cursor_time = to_timestamp($5), cursor_at = now()
      WHERE chain_id = $1 AND lease_token = $2 AND cursor_number IS NULL
@@ -88,7 +93,11 @@ export async function startCursor(tx: Sql, chainId: number, leaseToken: bigint, 
  * @throws {TemporaryError} `cursor_moved` when the cursor, the lease or the chain's state is not as expected:
  * a second follower, a stale one, a replay, or a halted chain. Nothing was changed.
  */
-export async function moveCursor(tx: Sql, expected: CursorClaim, to: Omit<BlockHeader, "parentHash">): Promise<void> {
+export async function moveCursor(
+  tx: Sql,
+  expected: CursorClaim,
+  to: Omit<BlockHeader, "parentHash">,
+): Promise<void> {
   const rows = await tx.query(
     `UPDATE chains SET cursor_number = $5, cursor_hash = $6, cursor_time = to_timestamp($7), cursor_at = now()
      WHERE chain_id = $1 AND cursor_number = $2 AND cursor_hash = $3 AND lease_token = $4 AND state = 'following'
@@ -116,7 +125,9 @@ export interface SettledAt {
 
 /** Holds the chain's cursor where it is until the transaction ends; `null` when the chain is halted or has none. */
 export async function holdCursor(tx: Sql, chainId: number): Promise<SettledAt | null> {
-  const rows = await tx.query<Pick<ChainRow, "cursor_number" | "safe_number" | "finalized_number"> & { at: Date }>(
+  const rows = await tx.query<
+    Pick<ChainRow, "cursor_number" | "safe_number" | "finalized_number"> & { at: Date }
+  >(
     `SELECT cursor_number, safe_number, finalized_number, now() AS at FROM chains
      WHERE chain_id = $1 AND state = 'following' FOR SHARE`,
     [chainId],
@@ -146,14 +157,23 @@ export async function recordHead(
 }
 
 /** Stops the chain until an operator resumes it: nothing is ingested, undone or settled. */
-export async function haltChain(sql: Sql, chainId: number, leaseToken: bigint, reason: string): Promise<void> {
+export async function haltChain(
+  sql: Sql,
+  chainId: number,
+  leaseToken: bigint,
+  reason: string,
+): Promise<void> {
   await sql.query(
     `UPDATE chains SET state = 'halted', state_reason = $3 WHERE chain_id = $1 AND lease_token = $2`,
     [chainId, leaseToken, reason],
   );
 }
 
-export async function insertBlockRefs(tx: Sql, chainId: number, blocks: readonly BlockHeader[]): Promise<void> {
+export async function insertBlockRefs(
+  tx: Sql,
+  chainId: number,
+  blocks: readonly BlockHeader[],
+): Promise<void> {
   await tx.query(
     `INSERT INTO block_refs (chain_id, number, hash, parent_hash, block_time)
      SELECT $1, b.number, b.hash, b.parent_hash, to_timestamp(b.time)
@@ -195,7 +215,8 @@ export async function listBlockRefs(sql: Sql, chainId: number): Promise<BlockHea
 /** @throws {FatalError} when the chain has no row: it was never registered. */
 export async function getChainState(sql: Sql, chainId: number): Promise<ChainState> {
   const state = await findChainState(sql, chainId);
-  if (state === undefined) throw new FatalError("not_found", `Chain ${chainId} is not in the database`, { chainId });
+  if (state === undefined)
+    throw new FatalError("not_found", `Chain ${chainId} is not in the database`, { chainId });
   return state;
 }
 
@@ -225,4 +246,3 @@ function toChainState(row: ChainRow): ChainState {
     leaseUntil: row.lease_until,
   };
 }
-

@@ -1,0 +1,243 @@
+/**
+ * Follows one chain: the worker that holds its lease and moves its cursor.
+ *
+ *   waiting    another daemon holds the lease             → following, when the lease is free
+ *   following  look at the head; ingest, or undo a reorg; sleep until a hint or the next poll
+ *   halted     a reorg reaches below the kept block refs  → following, only by an operator
+ *
+ * Every look at the head ends in one of the cases of `reconcile`. Whatever goes wrong ends the run with an error;
+ * the supervisor starts it again, and it reads its state anew from the database.
+ */
+import type { BlockHeader } from "../core/chain.ts";
+import { coerceError, TemporaryError } from "../core/errors.ts";
+import { acquireLease, releaseLease, renewLease } from "../db/lease-store.ts";
+import { isAnyDepositDue } from "../deposits/deposit-store.ts";
+import { createWakeup, type Wakeup } from "../runtime/wakeup.ts";
+import { getChainState, haltChain, recordHead, startCursor } from "../scanner/chain-store.ts";
+import { findCommonAncestor } from "../scanner/common-ancestor.ts";
+import { reconcile } from "../scanner/reconcile.ts";
+import { catchUp, ingestNext } from "./catch-up.ts";
+import { effectiveTags } from "./effective-tags.ts";
+import type { FollowerParts } from "./follower-parts.ts";
+import { type LocalChain, loadLocalChain } from "./local-chain.ts";
+import { undoReorg } from "./undo-reorg.ts";
+
+const HALTED_POLL_MS = 5_000;
+
+/** Runs until the signal aborts. */
+export async function followChain(parts: FollowerParts, signal: AbortSignal): Promise<void> {
+  const { database, chain, clock, holder, leaseMs } = parts;
+  while (!signal.aborted) {
+    const leaseToken = await acquireLease(database, chain.id, holder, leaseMs);
+    if (leaseToken === null) await clock.sleep(leaseMs / 3, signal);
+    else await followUnderLease(parts, leaseToken, signal);
+  }
+}
+
+/** A lease that cannot be renewed ends the following at once: somebody else may hold it by then. */
+async function followUnderLease(
+  parts: FollowerParts,
+  leaseToken: bigint,
+  signal: AbortSignal,
+): Promise<void> {
+  const lost = new AbortController();
+  const underLease = AbortSignal.any([signal, lost.signal]);
+  const renewing = keepLease(parts, leaseToken, underLease).catch((rawError: unknown) => {
+    lost.abort(coerceError(rawError));
+  });
+  parts.logger.info("Took the lease", { chain_id: parts.chain.id, lease_token: leaseToken });
+  try {
+    await follow(parts, leaseToken, underLease);
+    if (lost.signal.aborted) throw lost.signal.reason;
+  } finally {
+    lost.abort();
+    await renewing;
+    await releaseLease(parts.database, parts.chain.id, leaseToken).catch((rawError: unknown) => {
+      // It runs out by itself; the next holder waits a little longer.
+      parts.logger.warn("Failed to release a lease", {
+        chain_id: parts.chain.id,
+        error: coerceError(rawError),
+      });
+    });
+  }
+}
+
+async function keepLease(parts: FollowerParts, leaseToken: bigint, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await parts.clock.sleep(parts.leaseMs / 3, signal);
+    if (signal.aborted) return;
+    if (!(await renewLease(parts.database, parts.chain.id, leaseToken, parts.leaseMs))) {
+      throw new TemporaryError("lease_lost", "Another daemon follows this chain now", {
+        chainId: parts.chain.id,
+      });
+    }
+  }
+}
+
+async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSignal): Promise<void> {
+  const wakeup = createWakeup(parts.clock);
+  const hints = watchHints(parts, wakeup);
+  try {
+    const local = await openLocalChain(parts, leaseToken, signal);
+    while (!signal.aborted) {
+      if (await isHalted(parts)) {
+        await parts.clock.sleep(HALTED_POLL_MS, signal);
+        continue;
+      }
+      await lookAtHead(parts, local, hints.take(), signal);
+      await wakeup.sleep(parts.chain.pollIntervalMs, signal);
+    }
+  } catch (rawError) {
+    if (!signal.aborted) throw rawError;
+  } finally {
+    hints.close();
+  }
+}
+
+/** The newest head a node spoke of over its WebSocket; used once, and only to save a round trip. */
+function watchHints(
+  parts: FollowerParts,
+  wakeup: Wakeup,
+): { take(): BlockHeader | undefined; close(): void } {
+  let newest: BlockHeader | undefined;
+  const close = parts.nodes.onHint((header) => {
+    newest = header;
+    wakeup.wake();
+  });
+  return {
+    take: () => {
+      const taken = newest;
+      newest = undefined;
+      return taken;
+    },
+    close,
+  };
+}
+
+async function isHalted(parts: FollowerParts): Promise<boolean> {
+  return (await getChainState(parts.database, parts.chain.id)).state === "halted";
+}
+
+/** What is kept of the chain; a chain never followed before begins at its start block. */
+async function openLocalChain(
+  parts: FollowerParts,
+  leaseToken: bigint,
+  signal: AbortSignal,
+): Promise<LocalChain> {
+  const { database, chain, nodes } = parts;
+  const kept = await loadLocalChain(database, chain.id, leaseToken, chain.reorgWindow);
+  if (kept !== undefined) return kept;
+
+  const head = await nodes.head(signal);
+  const first = chain.startBlock === "latest" ? head.number : chain.startBlock;
+  const before = await nodes.headerByNumber(first === 0n ? 0n : first - 1n, signal);
+  if (before === null) {
+    throw new TemporaryError("node_answer_invalid", "The start block is beyond the head of the chain", {
+      chainId: chain.id,
+      startBlock: first,
+      head: head.number,
+    });
+  }
+  await database.transaction((tx) => startCursor(tx, chain.id, leaseToken, before));
+  parts.logger.info("Started to follow a chain", { chain_id: chain.id, start_block: first });
+  const started = await loadLocalChain(database, chain.id, leaseToken, chain.reorgWindow);
+  if (started === undefined)
+    throw new TemporaryError("cursor_moved", "The chain's first cursor is gone", { chainId: chain.id });
+  return started;
+}
+
+/** One look: brings the cursor to where the head is, over a reorg if need be. */
+async function lookAtHead(
+  parts: FollowerParts,
+  local: LocalChain,
+  hint: BlockHeader | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  // A hint that follows the cursor is ingested at once; any other is only a reason to ask.
+  if (hint !== undefined && hint.parentHash === local.cursor().hash)
+    await ingestNext(parts, local, hint, signal);
+  const head = await parts.nodes.head(signal);
+  parts.metrics.onHead(parts.chain.id, head.number);
+  await bringTo(parts, local, head, signal);
+  await noteHead(parts, local, head, signal);
+}
+
+async function bringTo(
+  parts: FollowerParts,
+  local: LocalChain,
+  head: BlockHeader,
+  signal: AbortSignal,
+): Promise<void> {
+  const step = reconcile(local, head);
+  switch (step.case) {
+    case "same":
+    case "behind":
+      return;
+    case "next":
+      return ingestNext(parts, local, head, signal);
+    case "gap": {
+      const other = await catchUp(parts, local, head.number, signal);
+      return other === undefined ? undefined : handleReorg(parts, local, other, signal);
+    }
+    case "reorg":
+      return handleReorg(parts, local, head, signal);
+  }
+}
+
+/** Leaves our branch for the one that `header` is on; the next look ingests it. */
+async function handleReorg(
+  parts: FollowerParts,
+  local: LocalChain,
+  header: BlockHeader,
+  signal: AbortSignal,
+): Promise<void> {
+  const { chain, database, logger } = parts;
+  const found = await findCommonAncestor(parts.nodes, local, header, signal);
+  if (found.tooDeep) {
+    const reason = `A reorg reaches below block ${local.lowest()}, the oldest that is kept (reorgWindow ${chain.reorgWindow})`;
+    await haltChain(database, chain.id, local.leaseToken, reason);
+    logger.error("Halted a chain", {
+      chain_id: chain.id,
+      reason,
+      head_number: header.number,
+      head_hash: header.hash,
+    });
+    return;
+  }
+  const depth = Number(local.cursor().number - found.ancestor.number);
+  const undone = await undoReorg(database, local.claim(), found.ancestor);
+  local.rewindTo(found.ancestor);
+  parts.metrics.onReorg(chain.id, depth, undone.orphaned.length, undone.reversed.length);
+  logger.warn("Undid a reorg", {
+    chain_id: chain.id,
+    reorg_depth: depth,
+    ancestor_number: found.ancestor.number,
+    orphaned_count: undone.orphaned.length,
+    reversed_count: undone.reversed.length,
+  });
+  for (const shortfall of undone.shortfalls) {
+    logger.error("Reversed a deposit that was already spent", {
+      chain_id: chain.id,
+      deposit_id: shortfall.depositId,
+      shortfall_base_units: shortfall.shortfallBaseUnits,
+    });
+  }
+  if (undone.deliveryCount > 0) await parts.wakers.deliver();
+  await bringTo(parts, local, header, signal);
+}
+
+/** Keeps what the nodes say of head and tags, and wakes the settlers when a tag made deposits due. */
+async function noteHead(
+  parts: FollowerParts,
+  local: LocalChain,
+  head: BlockHeader,
+  signal: AbortSignal,
+): Promise<void> {
+  const { chain, database } = parts;
+  const tags = await effectiveTags(parts.nodes, local, signal);
+  await recordHead(database, chain.id, local.leaseToken, { headNumber: head.number, ...tags });
+  const cursorNumber = local.cursor().number;
+  if (await isAnyDepositDue(database, chain.id, { cursorNumber, ...tags })) {
+    await parts.wakers.settleNow(chain.id, cursorNumber);
+  }
+}

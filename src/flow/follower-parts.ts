@@ -1,0 +1,34 @@
+/** What a follower works with. */
+import type { Database } from "../db/database.ts";
+import type { ChainNodes } from "../rpc/chain-nodes.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { ChainConfig } from "../runtime/config/config.ts";
+import type { Logger } from "../runtime/logger.ts";
+import type { IngestContext } from "./ingest-block.ts";
+import type { Wakers } from "./wake-workers.ts";
+
+export interface FollowerParts {
+  readonly database: Database;
+  readonly chain: ChainConfig;
+  readonly nodes: ChainNodes;
+  readonly ingest: IngestContext;
+  readonly wakers: Wakers;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: FollowerMetrics;
+  /** Who holds the lease: this process, by a name an operator recognises. */
+  readonly holder: string;
+  readonly leaseMs: number;
+}
+
+export interface FollowerMetrics {
+  onHead(chainId: number, headNumber: bigint): void;
+  onIngested(
+    chainId: number,
+    cursorNumber: bigint,
+    blocks: number,
+    transfers: number,
+    deposits: number,
+  ): void;
+  onReorg(chainId: number, depth: number, orphaned: number, reversed: number): void;
+}

@@ -1,0 +1,78 @@
+/**
+ * Runs the `settle` jobs, and the sweep that makes a lost one harmless. The job only says "look at this chain
+ * now"; what is due is found by query.
+ */
+import { z } from "zod";
+import type { Database } from "../db/database.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/logger.ts";
+import type { Queue, QueueWorker } from "../runtime/queue/queue.ts";
+import { findChainState, listChainStates } from "../scanner/chain-store.ts";
+import { settleDeposits } from "./settle-deposits.ts";
+import type { Wakers } from "./wake-workers.ts";
+
+export interface SettlerParts {
+  readonly database: Database;
+  readonly queue: Queue;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly wakers: Wakers;
+  readonly sweepIntervalMs: number;
+  /** For a job that came before its block: when to look again. */
+  readonly retryMs: number;
+  readonly onSettled?: (chainId: number, credited: number, unlocked: number, from: "job" | "sweep") => void;
+}
+
+/** Two at once: a long settle of one chain does not hold up another's. */
+const CONCURRENCY = 2;
+
+const jobData = z.object({ chainId: z.int().positive(), block: z.int().nonnegative() });
+
+export function workSettleQueue(parts: SettlerParts): QueueWorker {
+  return parts.queue.work("settle", {
+    concurrency: CONCURRENCY,
+    handle: async (job, signal) => {
+      const parsed = jobData.safeParse(job.data);
+      if (!parsed.success) {
+        parts.logger.warn("Dropped a job that cannot be read", { queue: "settle", job_id: job.id });
+        return;
+      }
+      const { chainId, block } = parsed.data;
+      const state = await findChainState(parts.database, chainId);
+      if (state?.cursorNumber === null || state?.state !== "following") return;
+      if (state.cursorNumber < BigInt(block)) return { againInMs: parts.retryMs };
+      await settleChain(parts, chainId, "job", signal);
+    },
+  });
+}
+
+/** Settles every chain again and again, whether or not a job spoke of it. */
+export async function sweepDeposits(parts: SettlerParts, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    for (const chain of await listChainStates(parts.database)) {
+      if (!signal.aborted) await settleChain(parts, chain.chainId, "sweep", signal);
+    }
+    await parts.clock.sleep(parts.sweepIntervalMs, signal);
+  }
+}
+
+async function settleChain(
+  parts: SettlerParts,
+  chainId: number,
+  from: "job" | "sweep",
+  signal: AbortSignal,
+): Promise<void> {
+  const startedAt = parts.clock.monotonic();
+  const settled = await settleDeposits(parts.database, chainId, signal);
+  if (settled.credited + settled.unlocked === 0) return;
+  parts.onSettled?.(chainId, settled.credited, settled.unlocked, from);
+  parts.logger.info("Settled deposits", {
+    chain_id: chainId,
+    credited_count: settled.credited,
+    unlocked_count: settled.unlocked,
+    delivery_count: settled.deliveryCount,
+    woken_by: from,
+    duration_ms: Math.round(parts.clock.monotonic() - startedAt),
+  });
+  if (settled.deliveryCount > 0) await parts.wakers.deliver();
+}
