@@ -17,7 +17,7 @@ const LISTENING = /Listening on [^\s:]+:(\d+)/;
 
 /** @throws {Error} with what anvil printed, when it ends or stays silent instead of listening */
 export async function startAnvilProcess(args: readonly string[]): Promise<AnvilProcess> {
-  const child = spawn(findAnvilBinary(), ["--port", "0", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(findAnvilBinary(), [...args], { stdio: ["ignore", "pipe", "pipe"] });
   // A test runner that is killed or forgets to stop must not leave a node behind.
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
@@ -29,6 +29,9 @@ export async function startAnvilProcess(args: readonly string[]): Promise<AnvilP
 async function listeningPort(child: ChildProcess): Promise<number> {
   const timeout = new AbortController();
   let printed = "";
+  const collect = (chunk: Buffer) => {
+    printed += chunk.toString();
+  };
   try {
     return await new Promise<number>((resolve, reject) => {
       const fail = (what: string) => {
@@ -37,12 +40,8 @@ async function listeningPort(child: ChildProcess): Promise<number> {
       };
       child.once("error", (error) => fail(`could not be started (${error.message})`));
       child.once("exit", (code, signal) => fail(`ended with ${code ?? signal}`));
-      child.stderr?.on("data", (chunk: Buffer) => {
-        if (printed.length < 10_000) printed += chunk.toString();
-      });
-      // It logs every request for as long as it lives: the pipe is drained to its end, or it would block.
-      child.stdout?.on("data", (chunk: Buffer) => {
-        if (printed.length < 10_000) printed += chunk.toString();
+      child.stderr?.on("data", collect);
+      child.stdout?.on("data", collect).on("data", () => {
         const port = LISTENING.exec(printed)?.[1];
         if (port !== undefined) resolve(Number(port));
       });
@@ -52,7 +51,8 @@ async function listeningPort(child: ChildProcess): Promise<number> {
     });
   } finally {
     timeout.abort();
-    printed = printed.slice(0, 10_000).padEnd(10_000); // no more is kept, none is searched again
+    // It logs every request for as long as it lives: the pipes are drained to their end, or it would block.
+    for (const pipe of [child.stdout, child.stderr]) pipe?.removeAllListeners("data").resume();
   }
 }
 
