@@ -49,6 +49,9 @@ function wrap(logger: pino.Logger): Logger {
 /** JSON has no bigint; block numbers and amounts are written as text. */
 function plain(fields: LogFields): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, typeof value === "bigint" ? value.toString() : value]),
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === "bigint" ? value.toString() : value,
+    ]),
   );
 }

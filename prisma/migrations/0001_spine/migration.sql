@@ -141,11 +141,11 @@ CREATE TABLE deposits (
   detected_at  timestamptz(3) NOT NULL DEFAULT now(),
   credited_at  timestamptz(3),
   unlocked_at  timestamptz(3),
-  UNIQUE NULLS NOT DISTINCT (chain_id, tx_hash, source),
+  UNIQUE NULLS NOT DISTINCT (tx_hash, source, chain_id),
   CHECK (status <> 'pending' OR credit_block IS NOT NULL OR credit_tag IS NOT NULL),
   CHECK (status NOT IN ('pending', 'credited', 'unlocked', 'held') OR asset_id IS NOT NULL),
   CHECK ((status IN ('credited', 'unlocked')) <= (credited_at IS NOT NULL))
-);
+) WITH (fillfactor = 85);
 
 -- What settling looks for. All four hold live deposits only, so they never grow with history.
 CREATE INDEX deposits_credit_by_depth ON deposits (chain_id, credit_block)
@@ -158,7 +158,6 @@ CREATE INDEX deposits_unlock_by_tag ON deposits (chain_id, unlock_tag, block_num
   WHERE status = 'credited' AND unlock_tag IS NOT NULL;
 
 CREATE INDEX deposits_block ON deposits (chain_id, block_number);
-CREATE INDEX deposits_tx ON deposits (tx_hash);
 CREATE INDEX deposits_to ON deposits (to_address);
 CREATE INDEX deposits_list ON deposits (merchant_id, detected_at, id);
 CREATE INDEX deposits_user ON deposits (merchant_id, user_id, detected_at, id);
