@@ -1,0 +1,113 @@
+/**
+ * The single values of a config: how each is written and what it becomes. Messages begin with "expected"; the
+ * fault adds what stands there.
+ */
+import { z } from "zod";
+import { coerceError } from "../../core/errors.ts";
+import { type Address, parseAddress } from "../../core/hex.ts";
+import { formatDuration, parseDuration } from "./duration.ts";
+
+/** Under EIP-7708 native transfers emit a token-shaped log from here: as a token it would count them twice. */
+const NATIVE_LOG_ADDRESS: Address = "0xfffffffffffffffffffffffffffffffffffffffe";
+const ZERO_ADDRESS: Address = `0x${"0".repeat(40)}`;
+
+/** A leaf that `read` turns into its value; `undefined` from it is a fault. */
+function leaf<Value>(expected: string, read: (value: unknown) => Value | undefined) {
+  return z.unknown().transform((value, context): Value => {
+    const result = read(value);
+    if (result !== undefined) return result;
+    context.issues.push({ code: "custom", message: `expected ${expected}`, input: value });
+    return z.NEVER;
+  });
+}
+
+/** Digits in text count too: a variable always gives text. */
+export function integer(minimum: number, maximum: number) {
+  return leaf(`a whole number from ${minimum} to ${maximum}`, (value) => {
+    const number = typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value;
+    const isInRange = Number.isSafeInteger(number) && Number(number) >= minimum && Number(number) <= maximum;
+    return isInRange ? Number(number) : undefined;
+  });
+}
+
+export const boolean = leaf("true or false", (value) => {
+  if (value === true || value === "true") return true;
+  return value === false || value === "false" ? false : undefined;
+});
+
+export function text(expected: string, pattern: RegExp) {
+  return leaf(expected, (value) => (typeof value === "string" && pattern.test(value) ? value : undefined));
+}
+
+/** Becomes milliseconds. */
+export function duration(minimumMs: number, maximumMs: number) {
+  const range = `from ${formatDuration(minimumMs)} to ${formatDuration(maximumMs)}`;
+  return leaf(`a duration with its unit (ms, s, m, h or d) ${range}`, (value) => {
+    const milliseconds = typeof value === "string" ? parseDuration(value) : undefined;
+    return milliseconds !== undefined && milliseconds >= minimumMs && milliseconds <= maximumMs
+      ? milliseconds
+      : undefined;
+  });
+}
+
+export function url(...schemes: string[]) {
+  return leaf(expectedUrl(schemes), (value) => readUrl(value, schemes));
+}
+
+/** A URL, or empty text for "none". */
+export function optionalUrl(...schemes: string[]) {
+  return leaf(`${expectedUrl(schemes)}, or nothing`, (value) =>
+    value === "" ? null : readUrl(value, schemes),
+  );
+}
+
+function expectedUrl(schemes: readonly string[]): string {
+  return `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(" or ")}`;
+}
+
+function readUrl(value: unknown, schemes: readonly string[]): string | undefined {
+  if (typeof value !== "string" || !URL.canParse(value)) return undefined;
+  return schemes.includes(new URL(value).protocol.slice(0, -1)) ? value : undefined;
+}
+
+export function oneOf<const Choice extends string>(choices: readonly Choice[], meaning = "") {
+  return leaf(`${choices.map((choice) => `"${choice}"`).join(" or ")}${meaning}`, (value) =>
+    choices.find((choice) => choice === value),
+  );
+}
+
+/**
+ * An amount of money, still as text: how many digits may stand after its point, its asset says. A YAML number is
+ * refused, because it would have passed through a floating-point number before anybody could see it.
+ */
+export const amountText = leaf('an amount in quotes, such as "0.001"', (value) =>
+  typeof value === "string" ? value : undefined,
+);
+
+export const tokenAddress = z.unknown().transform((value, context): Address => {
+  const fault = (message: string) => {
+    context.issues.push({ code: "custom", message, input: value });
+    return z.NEVER;
+  };
+  if (typeof value !== "string")
+    return fault('expected an address in quotes (without them YAML reads a number), such as "0x…"');
+  const address = readAddress(value);
+  if (address instanceof Error)
+    return fault(`expected an address: ${address.message.replace(/^address /, "it ")}`);
+  if (address === ZERO_ADDRESS)
+    return fault("the zero address is no token; the native coin is configured under native");
+  if (address === NATIVE_LOG_ADDRESS) {
+    return fault(
+      "this is the log of native transfers (EIP-7708), not a token: it would count them a second time",
+    );
+  }
+  return address;
+});
+
+function readAddress(value: string): Address | Error {
+  try {
+    return parseAddress(value);
+  } catch (rawError) {
+    return coerceError(rawError);
+  }
+}
