@@ -135,14 +135,36 @@ const STAGES = {
 } as const;
 export type SettleStage = keyof typeof STAGES;
 
-/** Each arm of the OR has its own partial index; a deposit that waits for both a depth and a tag needs both. */
-function dueCondition(stage: SettleStage): string {
+/**
+ * The ways to be due, one query each: every one of them walks its own partial index from its lowest entry, so
+ * its cost depends on what is due and never on what was. (As one query with OR, the planner sorts all of them,
+ * or walks the chain's whole history.)
+ */
+function dueQueries(
+  stage: SettleStage,
+  reached: Reached,
+): { condition: string; order: string; values: unknown[] }[] {
   const { status, block, tag } = STAGES[stage];
-  const depthMet = `(d.${block} IS NULL OR d.${block} <= $2)`;
-  return `d.chain_id = $1 AND d.status = '${status}' AND (
-    (d.${tag} IS NULL AND d.${block} <= $2)
-    OR (d.${tag} = 'safe' AND d.block_number <= $3 AND ${depthMet})
-    OR (d.${tag} = 'finalized' AND d.block_number <= $4 AND ${depthMet}))`;
+  const live = `d.chain_id = $1 AND d.status = '${status}'`;
+  const byTag = (name: "safe" | "finalized", number: bigint | null) =>
+    number === null
+      ? []
+      : [
+          {
+            condition: `${live} AND d.${tag} = '${name}' AND d.block_number <= $2 AND (d.${block} IS NULL OR d.${block} <= $3)`,
+            order: "d.block_number",
+            values: [number, reached.cursorNumber],
+          },
+        ];
+  return [
+    {
+      condition: `${live} AND d.${tag} IS NULL AND d.${block} <= $2`,
+      order: `d.${block}`,
+      values: [reached.cursorNumber],
+    },
+    ...byTag("safe", reached.safeNumber),
+    ...byTag("finalized", reached.finalizedNumber),
+  ];
 }
 
 /** Deposits whose threshold is met, locked; those another settler has locked are left to it. */
@@ -153,23 +175,27 @@ export async function lockDueDeposits(
   reached: Reached,
   limit: number,
 ): Promise<Deposit[]> {
-  const rows = await tx.query<DepositRow>(
-    `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
-     WHERE ${dueCondition(stage)}
-     ORDER BY d.block_number, d.id LIMIT $5 FOR UPDATE OF d SKIP LOCKED`,
-    [chainId, reached.cursorNumber, reached.safeNumber, reached.finalizedNumber, limit],
-  );
-  return rows.map(toDeposit);
+  const due: Deposit[] = [];
+  for (const { condition, order, values } of dueQueries(stage, reached)) {
+    const rows = await tx.query<DepositRow>(
+      `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
+       WHERE ${condition}
+       ORDER BY ${order} LIMIT ${limit - due.length} FOR UPDATE OF d SKIP LOCKED`,
+      [chainId, ...values],
+    );
+    due.push(...rows.map(toDeposit));
+    if (due.length === limit) break;
+  }
+  return due;
 }
 
 /** Whether settling this chain now would find anything. */
 export async function isAnyDepositDue(sql: Sql, chainId: number, reached: Reached): Promise<boolean> {
-  const [row] = await sql.query<{ due: boolean }>(
-    `SELECT EXISTS (SELECT FROM deposits d WHERE ${dueCondition("credit")})
-         OR EXISTS (SELECT FROM deposits d WHERE ${dueCondition("unlock")}) AS due`,
-    [chainId, reached.cursorNumber, reached.safeNumber, reached.finalizedNumber],
-  );
-  return row?.due === true;
+  for (const { condition, values } of [...dueQueries("credit", reached), ...dueQueries("unlock", reached)]) {
+    const rows = await sql.query(`SELECT FROM deposits d WHERE ${condition} LIMIT 1`, [chainId, ...values]);
+    if (rows.length > 0) return true;
+  }
+  return false;
 }
 
 /** Deposits in blocks above a number that still count as being there, locked in the order of their ids. */

@@ -35,9 +35,10 @@ export async function bookEntries(tx: Sql, entries: readonly Entry[]): Promise<v
          AS e(kind, reference, generation, position)
      ), written AS (
        INSERT INTO ledger_entries (kind, reference, generation, reverses)
-       SELECT w.kind, w.reference, w.generation, credit.id FROM wanted w
-       LEFT JOIN ledger_entries credit ON w.kind = 'reversal'
-         AND credit.reference = w.reference AND credit.generation = w.generation AND credit.kind = 'credit'
+       SELECT w.kind, w.reference, w.generation, CASE WHEN w.kind = 'reversal' THEN (
+         SELECT credit.id FROM ledger_entries credit
+         WHERE credit.reference = w.reference AND credit.generation = w.generation AND credit.kind = 'credit') END
+       FROM wanted w
        ORDER BY w.position
        ON CONFLICT (reference, generation, kind) DO NOTHING
        RETURNING id, kind, reference, generation
@@ -136,7 +137,6 @@ async function ensureAccounts(tx: Sql, accounts: readonly Account[]): Promise<vo
     `INSERT INTO ledger_accounts (code, kind, asset_id, merchant_id, user_id, balance)
      SELECT code, kind, asset_id, merchant_id, user_id, CASE WHEN merchant_id IS NULL THEN NULL ELSE 0 END
      FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[]) AS t(code, kind, asset_id, merchant_id, user_id)
-     WHERE NOT EXISTS (SELECT FROM ledger_accounts a WHERE a.code = t.code)
      ON CONFLICT (code) DO NOTHING`,
     [
       sorted.map(([code]) => code),
