@@ -1,0 +1,117 @@
+/**
+ * Every metric there is. Labels come from lists that configuration or code bounds (chain ids, statuses, methods);
+ * never a user, an address, a URL or an endpoint: each value of a label is a series that Prometheus keeps.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** From one request on the same machine to a node that is about to be given up. */
+const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** From "in the same instant" to a chain that is an hour behind. */
+const LAG_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600];
+
+/** Each call makes its own registry, so that tests do not share counts. */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
+    new Gauge({ name: `depositd_${name}`, help, labelNames, registers });
+  const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
+    new Counter({ name: `depositd_${name}`, help, labelNames, registers });
+  const histogram = <Label extends string>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: readonly Label[] = [],
+  ) => new Histogram({ name: `depositd_${name}`, help, labelNames, buckets, registers });
+
+  collectDefaultMetrics({ register: registry });
+  return {
+    /** The page at `/metrics`. */
+    contentType: registry.contentType,
+    text: (): Promise<string> => registry.metrics(),
+
+    // following a chain
+    chainHead: gauge("chain_head_block", "Newest block that a node reports.", ["chain_id"]),
+    chainCursor: gauge("chain_cursor_block", "Last block whose ingest is committed.", ["chain_id"]),
+    chainLag: gauge("chain_lag_blocks", "Blocks between head and cursor.", ["chain_id"]),
+    chainHalted: gauge("chain_halted", "1 while the chain waits for an operator.", ["chain_id"]),
+    chainLeader: gauge("chain_followed_here", "1 while this process holds the chain's lease.", ["chain_id"]),
+    blocksIngested: counter("blocks_ingested_total", "Blocks whose ingest was committed.", ["chain_id"]),
+    transfersMatched: counter("transfers_matched_total", "Transfers in those blocks to a watched address.", [
+      "chain_id",
+    ]),
+    depositsSeen: counter(
+      "deposits_seen_total",
+      "Deposits written at ingest, by the status they began with.",
+      ["chain_id", "status"],
+    ),
+    blockToRowSeconds: histogram(
+      "block_to_row_seconds",
+      "From a block's own time to its committed ingest.",
+      LAG_SECONDS,
+      ["chain_id"],
+    ),
+    reorgs: counter("reorgs_total", "Branches that were left.", ["chain_id"]),
+    reorgBlocks: counter("reorg_blocks_total", "Blocks on the branches that were left.", ["chain_id"]),
+
+    // settling
+    depositMoves: counter(
+      "deposit_moves_total",
+      "Status changes of deposits: credited, unlocked, orphaned, reversed.",
+      ["chain_id", "status"],
+    ),
+    settleSeconds: histogram(
+      "settle_seconds",
+      "One batch of credits or unlocks, with its commit.",
+      REQUEST_SECONDS,
+      ["chain_id"],
+    ),
+
+    // telling merchants
+    deliveriesDue: gauge("deliveries_due", "Deliveries whose next attempt is due."),
+    deliveryAttempts: counter("delivery_attempts_total", "Attempts that ended, by outcome.", ["outcome"]),
+    deliveryAttemptSeconds: histogram(
+      "delivery_attempt_seconds",
+      "One HTTP attempt of a delivery.",
+      REQUEST_SECONDS,
+    ),
+    deliveriesFinished: counter("deliveries_finished_total", "Deliveries that need no further attempt.", [
+      "state",
+    ]),
+    eventToDeliverySeconds: histogram(
+      "event_to_delivery_seconds",
+      "From an event's commit to its delivery.",
+      LAG_SECONDS,
+    ),
+
+    // nodes
+    nodeRequests: counter("node_requests_total", "Requests to nodes.", ["chain_id", "method"]),
+    nodeErrors: counter("node_errors_total", "Requests to nodes that failed, by error code.", [
+      "chain_id",
+      "code",
+    ]),
+    nodeRequestSeconds: histogram("node_request_seconds", "One request to a node.", REQUEST_SECONDS, [
+      "chain_id",
+    ]),
+    headHints: counter("head_hints_total", "New heads that a WebSocket told of.", ["chain_id"]),
+
+    // the queue, and what it lost
+    queueNudges: counter("queue_nudges_total", "Jobs that were added or promoted.", ["queue"]),
+    queueNudgesLost: counter(
+      "queue_nudges_lost_total",
+      "Jobs that could not be added; a sweep does their work.",
+      ["queue"],
+    ),
+    sweepFinds: counter("sweep_finds_total", "Work that a sweep found and no job had spoken of.", ["queue"]),
+
+    // the API
+    httpRequestSeconds: histogram("http_request_seconds", "One answered request.", REQUEST_SECONDS, [
+      "method",
+      "route",
+      "status",
+    ]),
+  };
+}
