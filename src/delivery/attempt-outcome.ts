@@ -1,0 +1,114 @@
+/** What came of one attempt, in words that logs, metrics and merchants share. */
+
+/**
+ * Why an attempt failed:
+ *
+ * - `timeout`          no answer in time: connecting, or waiting for the answer's headers
+ * - `refused`          nobody listens there
+ * - `reset`            the connection broke before an answer came
+ * - `unreachable`      no way to that address
+ * - `dns`              the host's name does not resolve
+ * - `tls`              the certificate is not valid for the host, or no TLS is spoken there
+ * - `blocked_address`  the host leads to an address that is not public
+ * - `invalid_url`      the URL is not one that callbacks may go to (any more)
+ * - `redirect`         answered 3xx; redirects are not followed
+ * - `status`           answered with another status than 2xx
+ * - `protocol`         the answer is not HTTP
+ * - `local`            this machine could not try (no file handles, no ports, stopping): not the merchant's fault
+ */
+export const ATTEMPT_ERRORS = [
+  "timeout",
+  "refused",
+  "reset",
+  "unreachable",
+  "dns",
+  "tls",
+  "blocked_address",
+  "invalid_url",
+  "redirect",
+  "status",
+  "protocol",
+  "local",
+] as const;
+export type AttemptErrorClass = (typeof ATTEMPT_ERRORS)[number];
+
+export interface AttemptOutcome {
+  /** `null`: no answer came. */
+  readonly httpStatus: number | null;
+  /** `null`: delivered. */
+  readonly error: AttemptErrorClass | null;
+  /** What the system or the TLS library called it, e.g. `ECONNREFUSED`; never an address or a URL. */
+  readonly errorCode: string | null;
+  readonly durationMs: number;
+  /** The answer as text, or a note in its place when it was too long. `null`: no answer came. */
+  readonly responseBody: string | null;
+  /** How long the endpoint asked us to wait. */
+  readonly retryAfterMs: number | null;
+}
+
+/** An error that knows its class already. */
+export class AttemptError extends Error {
+  readonly errorClass: AttemptErrorClass;
+
+  constructor(errorClass: AttemptErrorClass, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "AttemptError";
+    this.errorClass = errorClass;
+  }
+}
+
+const CLASS_BY_CODE: Readonly<Record<string, AttemptErrorClass>> = {
+  ECONNREFUSED: "refused",
+  ECONNRESET: "reset",
+  ECONNABORTED: "reset",
+  EPIPE: "reset",
+  UND_ERR_SOCKET: "reset",
+  ETIMEDOUT: "timeout",
+  UND_ERR_CONNECT_TIMEOUT: "timeout",
+  UND_ERR_HEADERS_TIMEOUT: "timeout",
+  UND_ERR_BODY_TIMEOUT: "timeout",
+  EHOSTUNREACH: "unreachable",
+  ENETUNREACH: "unreachable",
+  EHOSTDOWN: "unreachable",
+  EACCES: "unreachable",
+  EMFILE: "local",
+  ENFILE: "local",
+  ENOMEM: "local",
+  ENOBUFS: "local",
+  EADDRNOTAVAIL: "local",
+  ENETDOWN: "local",
+  UND_ERR_DESTROYED: "local",
+  UND_ERR_CLOSED: "local",
+};
+
+/** Anything not known by its code broke the HTTP conversation: `protocol`. */
+export function classifyError(error: Error): { errorClass: AttemptErrorClass; errorCode: string | null } {
+  if (error instanceof AttemptError) {
+    return { errorClass: error.errorClass, errorCode: codeOf(error) ?? codeOf(error.cause) };
+  }
+  const code = codeOf(error);
+  return { errorClass: (code === null ? undefined : CLASS_BY_CODE[code]) ?? "protocol", errorCode: code };
+}
+
+function codeOf(error: unknown): string | null {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return typeof code === "string" ? code : null;
+}
+
+/** 2xx alone is success (Standard Webhooks 1.0, "Deliverability and reliability"). */
+export function errorOfStatus(httpStatus: number): AttemptErrorClass | null {
+  if (httpStatus >= 200 && httpStatus < 300) return null;
+  return httpStatus >= 300 && httpStatus < 400 ? "redirect" : "status";
+}
+
+/**
+ * Reads a `retry-after` header: seconds, or a date (RFC 9110, 10.2.3).
+ *
+ * @returns milliseconds from `nowMs`, 0 for a date that has passed, `null` for anything else
+ */
+export function parseRetryAfter(value: string | undefined, nowMs: number): number | null {
+  if (value === undefined) return null;
+  if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1_000;
+  const date = /[a-z]/i.test(value) ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(date) ? null : Math.max(0, date - nowMs);
+}

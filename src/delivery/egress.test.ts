@@ -1,0 +1,340 @@
+import { gzipSync } from "node:zlib";
+import { afterEach, describe, expect, it } from "vitest";
+import { systemClock } from "../runtime/clock.ts";
+import { type NameServer, startNameServer, type Zone } from "../testing/name-server.ts";
+import { type Sink, startSink } from "../testing/sink.ts";
+import { TEST_CERTIFICATE } from "../testing/tls.ts";
+import { waitFor } from "../testing/wait-for.ts";
+import type { AttemptOutcome } from "./attempt-outcome.ts";
+import { createEgress, type Egress, type EgressOptions } from "./egress.ts";
+import { createHostResolver } from "./resolve-host.ts";
+
+const opened: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close();
+});
+
+async function sink(options: Parameters<typeof startSink>[0] = {}): Promise<Sink> {
+  const started = await startSink(options);
+  opened.push(started);
+  return started;
+}
+
+function egress(options: Partial<EgressOptions> = {}): Egress {
+  const created = createEgress({
+    allowPrivateTargets: true,
+    connectionsPerOrigin: 10,
+    clock: systemClock,
+    ...options,
+  });
+  opened.push({ close: () => created.destroy() });
+  return created;
+}
+
+async function nameServer(zone: Zone): Promise<NameServer> {
+  const started = await startNameServer(zone);
+  opened.push(started);
+  return started;
+}
+
+function attempt(by: Egress, url: string, timeoutMs = 5_000): Promise<AttemptOutcome> {
+  return by.attempt({ url, headers: { "content-type": "application/json" }, body: '{"a":1}', timeoutMs });
+}
+
+describe("an attempt", () => {
+  it("posts the body as it is, and tells what was answered", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 200, body: "thanks ✓" });
+    const outcome = await attempt(egress(), `${merchant.url}/hook?token=1`);
+    expect(outcome).toMatchObject({
+      httpStatus: 200,
+      error: null,
+      responseBody: "thanks ✓",
+      retryAfterMs: null,
+    });
+    const [request] = merchant.requests;
+    expect(request).toMatchObject({ method: "POST", path: "/hook?token=1" });
+    expect(request?.body.toString()).toBe('{"a":1}');
+    expect(request?.headers).toMatchObject({ "content-type": "application/json", "content-length": "7" });
+  });
+
+  it("keeps connections for the next ones", async () => {
+    const merchant = await sink();
+    const by = egress();
+    for (let round = 0; round < 20; round++) await attempt(by, merchant.url);
+    expect(merchant.requests).toHaveLength(20);
+    // Two: the first is still winding up its answer when the second request is made.
+    expect(merchant.connectionCount()).toBeLessThanOrEqual(2);
+  });
+
+  it("G3: is a timeout when the answer comes too late, and takes no longer than its limit", async () => {
+    const merchant = await sink();
+    merchant.answer({ delayMs: 3_000 });
+    const outcome = await attempt(egress(), merchant.url, 200);
+    expect(outcome).toMatchObject({ httpStatus: null, error: "timeout", responseBody: null });
+    expect(outcome.durationMs).toBeGreaterThanOrEqual(195);
+    expect(outcome.durationMs).toBeLessThan(1_500);
+  });
+
+  it("G3: is a timeout when the endpoint hangs", async () => {
+    const merchant = await sink();
+    merchant.answer({ trouble: "hang" });
+    expect(await attempt(egress(), merchant.url, 200)).toMatchObject({ httpStatus: null, error: "timeout" });
+  });
+
+  it("G3: does not follow a redirect: a failure, with the status kept", async () => {
+    const elsewhere = await sink();
+    const merchant = await sink();
+    for (const status of [301, 302, 307, 308]) {
+      merchant.answer({ status, headers: { location: elsewhere.url } });
+      expect(await attempt(egress(), merchant.url)).toMatchObject({ httpStatus: status, error: "redirect" });
+    }
+    expect(elsewhere.connectionCount()).toBe(0);
+  });
+
+  it.each([400, 401, 404, 410, 500, 503])("G3: is a failure when answered %i", async (status) => {
+    const merchant = await sink();
+    merchant.answer({ status, body: "no" });
+    expect(await attempt(egress(), merchant.url)).toMatchObject({
+      httpStatus: status,
+      error: "status",
+      responseBody: "no",
+    });
+  });
+
+  it("G3: reads how long to wait from a 429, in seconds or as a date", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 429, headers: { "retry-after": "120" } });
+    expect(await attempt(egress(), merchant.url)).toMatchObject({
+      error: "status",
+      httpStatus: 429,
+      retryAfterMs: 120_000,
+    });
+    const inTenMinutes = new Date(systemClock.now() + 600_000).toUTCString();
+    merchant.answer({ status: 429, headers: { "retry-after": inTenMinutes } });
+    const { retryAfterMs } = await attempt(egress(), merchant.url);
+    expect(Math.abs((retryAfterMs ?? 0) - 600_000)).toBeLessThan(5_000);
+  });
+
+  it("G3: is a TLS failure at a self-signed certificate, and where no TLS is spoken", async () => {
+    const selfSigned = await sink({ tls: true });
+    expect(await attempt(egress(), selfSigned.url)).toMatchObject({
+      httpStatus: null,
+      error: "tls",
+      errorCode: "DEPTH_ZERO_SELF_SIGNED_CERT",
+    });
+    const plain = await sink();
+    expect(await attempt(egress(), plain.url.replace("http:", "https:"))).toMatchObject({ error: "tls" });
+    expect(selfSigned.requests).toHaveLength(0);
+    expect(plain.requests).toHaveLength(0);
+  });
+
+  it("G3: stops reading a body that never ends; the 2xx before it counts", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 200, trouble: "endless-body" });
+    const outcome = await attempt(egress(), merchant.url);
+    expect(outcome).toMatchObject({
+      httpStatus: 200,
+      error: null,
+      responseBody: "(not kept: longer than 65536 bytes)",
+    });
+    // What was poured into the sockets' buffers before the connection closed, and not 100 MB.
+    const sent = await waitFor(async () => {
+      const before = merchant.bytesSent();
+      await systemClock.sleep(50);
+      return merchant.bytesSent() === before ? before : undefined;
+    });
+    expect(sent).toBeLessThan(20_000_000);
+  });
+
+  it("G3: does not read a body that is announced as too long, nor a compressed one", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 200, headers: { "content-length": "104857600" }, trouble: "endless-body" });
+    expect((await attempt(egress(), merchant.url)).responseBody).toBe("(not kept: 104857600 bytes long)");
+    const bomb = gzipSync(Buffer.alloc(1_000_000)).toString("latin1");
+    merchant.answer({ status: 500, headers: { "content-encoding": "gzip" }, body: bomb });
+    expect(await attempt(egress(), merchant.url)).toMatchObject({
+      error: "status",
+      responseBody: "(not kept: compressed, although identity was asked for)",
+    });
+  });
+
+  it("G3: counts a 2xx whose body hangs", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 200, trouble: "hang-body", body: "half" });
+    const outcome = await attempt(egress(), merchant.url, 300);
+    expect(outcome).toMatchObject({ httpStatus: 200, error: null, responseBody: "half (cut short)" });
+    expect(outcome.durationMs).toBeLessThan(1_500);
+  });
+
+  it("keeps nothing in an answer that the database would refuse", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 200, body: "a\0b" });
+    expect((await attempt(egress(), merchant.url)).responseBody).toBe("a\uFFFDb");
+  });
+
+  it("tells a refused, a broken and a strange connection apart", async () => {
+    const merchant = await sink();
+    merchant.answer({ trouble: "reset" });
+    expect(await attempt(egress(), merchant.url)).toMatchObject({ error: "reset" });
+    merchant.answer({ trouble: "garbage" });
+    expect(await attempt(egress(), merchant.url)).toMatchObject({ error: "protocol" });
+    await merchant.close();
+    expect(await attempt(egress(), merchant.url)).toMatchObject({
+      error: "refused",
+      errorCode: "ECONNREFUSED",
+    });
+    opened.splice(opened.indexOf(merchant), 1);
+  });
+
+  it("sends nothing any more when its time was over before there was a connection", async () => {
+    const merchant = await sink();
+    merchant.answer({ delayMs: 400 });
+    const by = egress({ connectionsPerOrigin: 1 });
+    const [first, second] = await Promise.all([attempt(by, merchant.url), attempt(by, merchant.url, 100)]);
+    expect([first.error, second.error]).toEqual([null, "timeout"]);
+    await attempt(by, merchant.url);
+    expect(merchant.requests).toHaveLength(2);
+  });
+
+  it("ends at once when the egress is destroyed, and blames nobody else", async () => {
+    const merchant = await sink();
+    merchant.answer({ trouble: "hang" });
+    const by = egress();
+    const pending = attempt(by, merchant.url);
+    await merchant.received(0);
+    await waitFor(() => merchant.connectionCount() === 1);
+    await by.destroy();
+    expect(await pending).toMatchObject({ error: "local", httpStatus: null });
+  });
+});
+
+describe("the guard", () => {
+  it.each([
+    "https://127.0.0.1:PORT/",
+    "https://2130706433:PORT/",
+    "https://[::ffff:127.0.0.1]:PORT/",
+    "https://[::1]:PORT/",
+    "http://127.0.0.1:PORT/",
+  ])("G7: never connects to %s", async (url) => {
+    const internal = await sink({ tls: true });
+    const by = egress({ allowPrivateTargets: false, ca: TEST_CERTIFICATE });
+    const outcome = await attempt(by, url.replace("PORT", String(internal.port)));
+    expect(outcome).toMatchObject({ httpStatus: null, error: "invalid_url" });
+    expect(internal.connectionCount()).toBe(0);
+  });
+
+  it("G7: never connects to a name that leads to private addresses only", async () => {
+    const internal = await sink({ tls: true });
+    const { server } = await nameServer(() => ["127.0.0.1", "169.254.169.254", "10.0.0.1"]);
+    const by = egress({
+      allowPrivateTargets: false,
+      ca: TEST_CERTIFICATE,
+      resolve: createHostResolver([server]),
+    });
+    expect(await attempt(by, `https://merchant.test:${internal.port}/`)).toMatchObject({
+      error: "blocked_address",
+    });
+    const local = egress({ allowPrivateTargets: false, ca: TEST_CERTIFICATE });
+    expect(await attempt(local, `https://localhost:${internal.port}/`)).toMatchObject({
+      error: "blocked_address",
+    });
+    expect(internal.connectionCount()).toBe(0);
+  });
+
+  // In these tests 127.0.0.2 plays a public address, so that nothing leaves this machine.
+  const isAllowedAddress = (address: string) => address === "127.0.0.2";
+
+  it("G7: dials only the allowed ones of a name's addresses", async () => {
+    const merchant = await sink({ tls: true, host: "127.0.0.2" });
+    const internal = await sink({ tls: true, port: merchant.port });
+    const { server } = await nameServer(() => ["127.0.0.1", "127.0.0.2"]);
+    const by = egress({
+      allowPrivateTargets: false,
+      ca: TEST_CERTIFICATE,
+      resolve: createHostResolver([server]),
+      isAllowedAddress,
+    });
+    expect(await attempt(by, `https://merchant.test:${merchant.port}/`)).toMatchObject({
+      error: null,
+      httpStatus: 204,
+    });
+    expect([merchant.requests.length, internal.connectionCount()]).toEqual([1, 0]);
+  });
+
+  it("G7: a name that rebinds to a private address between two attempts is not connected to", async () => {
+    const merchant = await sink({ tls: true, host: "127.0.0.2" });
+    const internal = await sink({ tls: true, port: merchant.port });
+    const names = await nameServer((_name, count) => (count === 0 ? ["127.0.0.2"] : ["127.0.0.1"]));
+    const by = egress({
+      allowPrivateTargets: false,
+      ca: TEST_CERTIFICATE,
+      resolve: createHostResolver([names.server]),
+      isAllowedAddress,
+    });
+    merchant.answer({ headers: { connection: "close" } });
+    const url = `https://merchant.test:${merchant.port}/`;
+    expect(await attempt(by, url)).toMatchObject({ error: null });
+    expect(await attempt(by, url)).toMatchObject({ error: "blocked_address", httpStatus: null });
+    expect(names.asked.get("merchant.test")).toBe(2);
+    expect(internal.connectionCount()).toBe(0);
+  });
+
+  it("G7: sends not one byte when the connected peer is not allowed after all", async () => {
+    const internal = await sink({ tls: true });
+    let looks = 0;
+    // The lookup's look lets it pass, the peer's look does not: as if the connection had led elsewhere.
+    const by = egress({
+      allowPrivateTargets: false,
+      ca: TEST_CERTIFICATE,
+      resolve: async () => [{ address: "127.0.0.1", family: 4 }],
+      isAllowedAddress: () => looks++ === 0,
+    });
+    expect(await attempt(by, `https://merchant.test:${internal.port}/`)).toMatchObject({
+      error: "blocked_address",
+    });
+    expect(looks).toBe(2);
+    expect(internal.requests).toHaveLength(0);
+  });
+
+  it("G7: a redirect to a private address is not followed", async () => {
+    const internal = await sink();
+    const merchant = await sink({ tls: true, host: "127.0.0.2" });
+    merchant.answer({ status: 307, headers: { location: `${internal.url}/admin` } });
+    const by = egress({
+      allowPrivateTargets: false,
+      ca: TEST_CERTIFICATE,
+      resolve: async () => [{ address: "127.0.0.2", family: 4 }],
+      isAllowedAddress,
+    });
+    expect(await attempt(by, `https://merchant.test:${merchant.port}/`)).toMatchObject({
+      error: "redirect",
+      httpStatus: 307,
+    });
+    expect(internal.connectionCount()).toBe(0);
+  });
+
+  it("G4: names whose name servers are silent do not hold up the others", async () => {
+    const merchant = await sink({ tls: true, host: "127.0.0.2" });
+    const names = await nameServer((name) => (name === "merchant.test" ? ["127.0.0.2"] : "silent"));
+    const by = egress({
+      allowPrivateTargets: false,
+      ca: TEST_CERTIFICATE,
+      resolve: createHostResolver([names.server]),
+      isAllowedAddress,
+    });
+    const dead = Array.from({ length: 20 }, (_, n) => attempt(by, `https://dead${n}.merchant.test/`, 1_000));
+    await waitFor(() => names.asked.size === 20);
+    const outcome = await attempt(by, `https://merchant.test:${merchant.port}/`);
+    expect(outcome.error).toBe(null);
+    expect(outcome.durationMs).toBeLessThan(900);
+    for (const each of await Promise.all(dead)) expect(each.error).toBe("timeout");
+  });
+
+  it("says dns when the name does not exist", async () => {
+    const { server } = await nameServer(() => "unknown");
+    const by = egress({ allowPrivateTargets: false, resolve: createHostResolver([server]) });
+    expect(await attempt(by, "https://gone.test/")).toMatchObject({ error: "dns", errorCode: "ENOTFOUND" });
+  });
+});

@@ -1,0 +1,111 @@
+/**
+ * Opens the connections that callbacks go over, to allowed addresses only. Three looks, none of which is enough
+ * alone:
+ *
+ * 1. a literal address in the URL: no name is looked up for it, so the second look would never come
+ * 2. every address a name resolves to: what was checked is what is dialled, so a name server that answers
+ *    differently the second time (DNS rebinding) gains nothing
+ * 3. the peer that is really connected, before one byte is sent to it, TLS's own included
+ */
+import { isIP, type LookupFunction, connect as openSocket, type Socket } from "node:net";
+import { buildConnector } from "undici";
+import { coerceError } from "../core/errors.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { AttemptError, classifyError } from "./attempt-outcome.ts";
+import type { ResolveHost } from "./resolve-host.ts";
+
+export interface GuardedConnectorOptions {
+  readonly isAllowedAddress: (address: string) => boolean;
+  readonly resolve: ResolveHost;
+  /** For name, connection and TLS handshake, each. */
+  readonly connectTimeoutMs: number;
+  /** Certificates to trust instead of the well-known ones, PEM. */
+  readonly ca?: string | undefined;
+  readonly clock: Clock;
+}
+
+/**
+ * A name with several addresses is tried one by one. Node gives each 250 ms by default and then drops it,
+ * which fails for good where the way around the world takes longer.
+ */
+const ADDRESS_TIMEOUT_MS = 3_000;
+
+export function createGuardedConnector(options: GuardedConnectorOptions): buildConnector.connector {
+  const secure = buildConnector({
+    timeout: options.connectTimeoutMs,
+    allowH2: false,
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  });
+  return (target, callback) => {
+    openGuarded(target, options, (error, socket) => {
+      if (error !== null) return callback(error, null);
+      if (target.protocol !== "https:") return callback(null, socket);
+      secure({ ...target, httpSocket: socket }, (tlsError, tlsSocket) => {
+        if (tlsError === null) return callback(null, tlsSocket);
+        socket.destroy();
+        callback(asTlsError(tlsError), null);
+      });
+    });
+  };
+}
+
+type Opened = (...result: [error: Error, socket: null] | [error: null, socket: Socket]) => void;
+
+function openGuarded(target: buildConnector.Options, options: GuardedConnectorOptions, done: Opened): void {
+  if (isIP(target.hostname) !== 0 && !options.isAllowedAddress(target.hostname)) {
+    done(blocked(), null);
+    return;
+  }
+  const socket = openSocket({
+    host: target.hostname,
+    port: Number(target.port) || (target.protocol === "https:" ? 443 : 80),
+    lookup: guardedLookup(options),
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
+    noDelay: true,
+    keepAlive: true,
+  });
+  const ended = new AbortController();
+  const finish: Opened = (...result) => {
+    if (ended.signal.aborted) return;
+    ended.abort();
+    if (result[0] !== null) socket.destroy();
+    done(...result);
+  };
+  // Stays for the socket's life: an error between two owners would end the process.
+  socket.on("error", (error) => finish(error, null));
+  socket.once("connect", () => {
+    const peer = socket.remoteAddress;
+    if (peer === undefined || !options.isAllowedAddress(peer)) return finish(blocked(), null);
+    finish(null, socket);
+  });
+  void options.clock.sleep(options.connectTimeoutMs, ended.signal).then(() => {
+    finish(new AttemptError("timeout", "could not connect in time"), null);
+  });
+}
+
+function guardedLookup(options: GuardedConnectorOptions): LookupFunction {
+  return (hostname, how, callback) => {
+    options.resolve(hostname).then(
+      (addresses) => {
+        const allowed = addresses.filter(({ address }) => options.isAllowedAddress(address));
+        const [first] = allowed;
+        if (first === undefined) callback(blocked(), "");
+        else if (how.all === true) callback(null, allowed);
+        else callback(null, first.address, first.family);
+      },
+      (rawError: unknown) => callback(new AttemptError("dns", "the name does not resolve", rawError), ""),
+    );
+  };
+}
+
+function blocked(): AttemptError {
+  return new AttemptError("blocked_address", "the address is not public");
+}
+
+/** What fails between TCP and HTTP is TLS's, but for a connection that broke or hung. */
+function asTlsError(rawError: unknown): Error {
+  const error = coerceError(rawError);
+  const { errorClass } = classifyError(error);
+  return errorClass === "protocol" ? new AttemptError("tls", "the TLS handshake failed", error) : error;
+}
