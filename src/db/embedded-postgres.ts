@@ -14,7 +14,7 @@ import type { Logger } from "../runtime/logger.ts";
 import type { Random } from "../runtime/random.ts";
 import { findBinaries } from "./embedded/binaries.ts";
 import { choosePort, openCluster } from "./embedded/cluster.ts";
-import { CLUSTER_FOLDER, findPlacement, readPointer } from "./embedded/placement.ts";
+import { CLUSTER_FOLDER, findPlacement, POINTER_FILE, readPointer } from "./embedded/placement.ts";
 import { arrive, connectionUrl, DATABASE_NAME, leave } from "./embedded/presence.ts";
 import { readServerState, type ServerContext, startServer, stopServer } from "./embedded/server.ts";
 
@@ -56,8 +56,19 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const { logger, clock, random } = options;
   const placement = await findPlacement(resolve(options.dataDir), random, logger);
   const binaries = await findBinaries(placement.account, placement.binariesFolder, logger);
-  const cluster = await openCluster(placement, binaries, random, logger);
-  const context = { cluster, binaries, account: placement.account, settings: options.settings ?? {}, logger };
+  const cluster = await openCluster(placement, binaries, {
+    random,
+    logger,
+    isDurable: options.settings?.["fsync"] !== "off",
+  });
+  const context: ServerContext = {
+    cluster,
+    binaries,
+    account: placement.account,
+    settings: options.settings ?? {},
+    clock,
+    logger,
+  };
 
   const stopping = new AbortController();
   let keeping: Promise<void> | undefined;
@@ -73,7 +84,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       await clock.sleep(Math.min(5_000, 200 * 2 ** attempt), stopping.signal);
       if (stopping.signal.aborted) return;
       try {
-        seat = await takeSeat(context, clock, seat.port, onLost);
+        seat = await takeSeat(context, seat.port, onLost);
         logger.info("Found the embedded database again");
         return;
       } catch (rawError) {
@@ -82,7 +93,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     }
   };
 
-  seat = await takeSeat(context, clock, options.port, onLost);
+  seat = await takeSeat(context, options.port, onLost);
   let stopped: Promise<void> | undefined;
   const stop = async () => {
     stopping.abort();
@@ -102,16 +113,18 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 export async function deleteEmbeddedPostgres(dataDir: string): Promise<void> {
   const elsewhere = await readPointer(resolve(dataDir));
   await rm(join(resolve(dataDir), CLUSTER_FOLDER), { recursive: true, force: true });
-  if (elsewhere !== undefined) await rm(elsewhere, { recursive: true, force: true });
+  if (elsewhere === undefined) return;
+  await rm(elsewhere, { recursive: true, force: true });
+  await rm(join(resolve(dataDir), POINTER_FILE));
 }
 
 /** Joins the server, and starts it as often as it takes: another process may stop or start it at any moment. */
 async function takeSeat(
   context: ServerContext,
-  clock: Clock,
   wishedPort: number | undefined,
   onLost: (error: Error | undefined) => void,
 ): Promise<Seat> {
+  const { clock } = context;
   const until = clock.monotonic() + READY_TIMEOUT_MS;
   let failures = 0;
   let reason = "it does not answer";

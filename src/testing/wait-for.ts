@@ -1,22 +1,31 @@
 /** Tests wait for a condition, never for a time. */
 import { systemClock } from "../runtime/clock.ts";
 
+export interface WaitOptions {
+  readonly timeoutMs?: number;
+  readonly intervalMs?: number;
+  /** For the error: what was waited for. */
+  readonly what?: string;
+}
+
 /**
- * Asks until the condition holds, and answers what it answered.
+ * Asks until the condition answers something other than `false`, `null` and `undefined`, and answers that.
  *
  * @throws Error after `timeoutMs`, with the last error of the condition if it threw
  */
 export async function waitFor<Result>(
   condition: () => Result | Promise<Result>,
-  options: { readonly timeoutMs?: number; readonly intervalMs?: number; readonly what?: string } = {},
-): Promise<Result> {
+  options: WaitOptions = {},
+): Promise<Exclude<Result, false | null | undefined>> {
   const { timeoutMs = 10_000, intervalMs = 10, what = "the condition" } = options;
   const until = systemClock.monotonic() + timeoutMs;
   let lastError: unknown;
   for (;;) {
     try {
       const result = await condition();
-      if (result !== false && result !== undefined && result !== null) return result;
+      if (result !== false && result !== undefined && result !== null) {
+        return result as Exclude<Result, false | null | undefined>;
+      }
       lastError = undefined;
     } catch (rawError) {
       lastError = rawError;

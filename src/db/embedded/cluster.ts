@@ -19,6 +19,13 @@ export interface Cluster {
   readonly password: string;
 }
 
+export interface ClusterOptions {
+  readonly random: Random;
+  readonly logger: Logger;
+  /** False: for a cluster that is thrown away anyway, disks are not waited for. */
+  readonly isDurable: boolean;
+}
+
 /**
  * The cluster of this place, made if there is none. It is made in a folder of its own and renamed when it is
  * complete, so that what exists is whole, and of two processes that make it at once one wins and both use it.
@@ -28,13 +35,12 @@ export interface Cluster {
 export async function openCluster(
   placement: Placement,
   binaries: Binaries,
-  random: Random,
-  logger: Logger,
+  options: ClusterOptions,
 ): Promise<Cluster> {
   const folder = join(placement.folder, CLUSTER_FOLDER);
   if (!(await exists(folder))) {
     await removeHalfMade(placement.folder);
-    await createCluster(folder, placement, binaries, random, logger);
+    await createCluster(folder, placement, binaries, options);
   }
   const dataFolder = join(folder, "data");
   const version = Number(await readFile(join(dataFolder, "PG_VERSION"), "utf8"));
@@ -57,8 +63,7 @@ async function createCluster(
   folder: string,
   placement: Placement,
   binaries: Binaries,
-  random: Random,
-  logger: Logger,
+  { random, logger, isDurable }: ClusterOptions,
 ): Promise<void> {
   const half = `${folder}.new-${process.pid}-${random.bytes(4).toString("hex")}`;
   const passwordFile = join(half, "password");
@@ -80,6 +85,7 @@ async function createCluster(
       "--locale-provider=builtin",
       "--builtin-locale=C.UTF-8",
       "--locale=C",
+      ...(isDurable ? [] : ["--no-sync"]),
     ],
     account,
   );

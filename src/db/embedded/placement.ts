@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { chmod, mkdir, readFile, realpath, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { FatalError } from "../../core/errors.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Random } from "../../runtime/random.ts";
 import { findServerAccount } from "./account.ts";
@@ -22,7 +23,7 @@ export interface Placement {
 
 const SHARED_FOLDER = "/var/lib/depositd";
 export const CLUSTER_FOLDER = "postgresql";
-const POINTER_FILE = "postgresql-is-elsewhere.txt";
+export const POINTER_FILE = "postgresql-is-elsewhere.txt";
 
 export async function findPlacement(dataDir: string, random: Random, logger: Logger): Promise<Placement> {
   await mkdir(dataDir, { recursive: true });
@@ -30,6 +31,7 @@ export async function findPlacement(dataDir: string, random: Random, logger: Log
   if (process.getuid?.() !== 0) return { folder: own, binariesFolder: own, account: undefined };
 
   const known = await readPointer(own);
+  if (known !== undefined) await checkExists(known, own);
   const account = (await clusterOwner(known ?? own)) ?? (await findServerAccount(logger));
   const at = (folder: string): Placement => ({ folder, binariesFolder: SHARED_FOLDER, account });
   if (known !== undefined) return at(known);
@@ -44,6 +46,17 @@ export async function readPointer(dataDir: string): Promise<string | undefined> 
     throw error;
   });
   return text.split("\n").find((line) => line.startsWith("/"));
+}
+
+/** An empty database in the place of a lost one would be a database without anybody's money. */
+async function checkExists(folder: string, dataDir: string): Promise<void> {
+  const found = await stat(folder).catch(() => undefined);
+  if (found !== undefined) return;
+  throw new FatalError(
+    "embedded_database_failed",
+    `The embedded database should be in ${folder}, as ${join(dataDir, POINTER_FILE)} says, but that folder is ` +
+      "gone. Restore it, or delete that file to begin with an empty database.",
+  );
 }
 
 /** A cluster that exists decides: its owner runs it, whoever started it first. */

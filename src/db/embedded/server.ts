@@ -1,6 +1,7 @@
 /** Starts and stops the server of a cluster, and tells what it is doing now. */
-import { readFile, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Binaries } from "./binaries.ts";
 import { type Cluster, isProcessAlive } from "./cluster.ts";
@@ -9,13 +10,14 @@ import { runProgram, type ServerAccount } from "./run-program.ts";
 export type ServerState =
   | { readonly kind: "stopped" }
   | { readonly kind: "changing" }
-  | { readonly kind: "ready"; readonly port: number };
+  | { readonly kind: "ready"; readonly pid: number; readonly port: number };
 
 export interface ServerContext {
   readonly cluster: Cluster;
   readonly binaries: Binaries;
   readonly account: ServerAccount | undefined;
   readonly settings: Readonly<Record<string, string>>;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -34,44 +36,69 @@ const SETTINGS: Readonly<Record<string, string>> = {
   jit: "off",
 };
 
+const PID_FILE = "postmaster.pid";
+const STOP_TIMEOUT_MS = 60_000;
 const LOG_FILE_LIMIT_BYTES = 10_000_000;
 
 /** Reads `postmaster.pid`: pid, data folder, start time, port, socket folder, address, memory, state; a line each. */
 export async function readServerState(dataFolder: string): Promise<ServerState> {
-  const file = join(dataFolder, "postmaster.pid");
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  if (text === undefined) return { kind: "stopped" };
-  const lines = text.split("\n");
+  const lines = await readPidFile(dataFolder);
+  if (lines === undefined) return { kind: "stopped" };
   const pid = Math.abs(Number(lines[0]));
   if (!(pid > 0)) return { kind: "changing" };
   if (!isProcessAlive(pid)) return { kind: "stopped" };
   if (!(await isServerOf(pid, dataFolder))) {
-    // Another program has the number now, as happens after a restart of a container. PostgreSQL would refuse to
-    // start for as long as that program lives.
-    await rm(file, { force: true });
-    return { kind: "stopped" };
+    // Another program has the number now, as happens after a restart of a container, or nobody has collected the
+    // dead server yet. PostgreSQL would refuse to start for as long as that lasts.
+    await removePidFile(dataFolder, pid);
+    return { kind: "changing" };
   }
   const port = Number(lines[3]);
-  return lines[7]?.trim() === "ready" && port > 0 ? { kind: "ready", port } : { kind: "changing" };
+  return lines[7]?.trim() === "ready" && port > 0 ? { kind: "ready", pid, port } : { kind: "changing" };
 }
 
-/** A server works in its data folder. Where the system does not tell (no /proc), a living process is taken for it. */
-async function isServerOf(pid: number, dataFolder: string): Promise<boolean> {
+/** Moved before it is deleted: another process may have started a server in the meantime, whose file must stay. */
+async function removePidFile(dataFolder: string, pid: number): Promise<void> {
+  const file = join(dataFolder, PID_FILE);
+  const aside = `${file}.stale-${process.pid}`;
   try {
-    return (await readlink(`/proc/${pid}/cwd`)) === (await realpath(dataFolder));
+    await rename(file, aside);
+    const isTheSame = (await readFile(aside, "utf8")).split("\n")[0] === String(pid);
+    await (isTheSame ? rm(aside) : rename(aside, file));
   } catch (rawError) {
-    if ((rawError as NodeJS.ErrnoException).code === "EACCES") return false;
-    return process.platform !== "linux" && isProcessAlive(pid);
+    if ((rawError as NodeJS.ErrnoException).code !== "ENOENT") throw rawError;
   }
+}
+
+async function readPid(dataFolder: string): Promise<number> {
+  return Math.abs(Number((await readPidFile(dataFolder))?.[0]));
+}
+
+async function readPidFile(dataFolder: string): Promise<string[] | undefined> {
+  const text = await readFile(join(dataFolder, PID_FILE), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  return text?.split("\n");
+}
+
+/**
+ * The server has its data folder on its command line, which everyone may read (its working folder may be closed
+ * even to root, in a container), and a dead one that nobody has collected yet has an empty one. Where the system
+ * does not tell at all, a living process is taken for the server.
+ */
+async function isServerOf(pid: number, dataFolder: string): Promise<boolean> {
+  const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => undefined);
+  if (commandLine === undefined) return isProcessAlive(pid);
+  return commandLine.split("\0").includes(dataFolder);
 }
 
 /** Starts the server and waits until it answers, or a minute. Answers why it did not, if it did not. */
 export async function startServer(context: ServerContext, port: number): Promise<string | undefined> {
   const { cluster } = context;
   await rotateLog(cluster.logFile);
+  // Removed first: it may belong to another user, when root has started this user's server.
+  await rm(cluster.portFile, { force: true });
   await writeFile(cluster.portFile, `${port}\n`);
   const settings = { ...SETTINGS, ...context.settings, port: String(port) };
   const options = Object.entries(settings).map(([name, value]) => `-c ${name}=${quote(value)}`);
@@ -96,14 +123,24 @@ export async function startServer(context: ServerContext, port: number): Promise
   return `${result.output}\n${await readLogTail(cluster.logFile)}`.trim();
 }
 
-/** Asks the server to end every session and stop, and waits for it. Answers why it did not, if it did not. */
+/**
+ * Asks the server to end every session and stop (PostgreSQL's "fast" shutdown), and waits for it. Answers why it
+ * did not, if it did not. Not `pg_ctl stop`: that one watches the pid file, and when the next server is started
+ * the moment this one is gone, it waits a minute for the wrong one.
+ */
 export async function stopServer(context: ServerContext): Promise<string | undefined> {
-  const result = await runProgram(
-    context.binaries.pgCtl,
-    ["stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", context.cluster.dataFolder],
-    context.account,
-  );
-  return result.exitCode === 0 ? undefined : result.output;
+  const { dataFolder } = context.cluster;
+  const state = await readServerState(dataFolder);
+  if (state.kind !== "ready") return undefined;
+  process.kill(state.pid, "SIGINT");
+  const until = context.clock.monotonic() + STOP_TIMEOUT_MS;
+  while ((await readPid(dataFolder)) === state.pid) {
+    if (!(await isServerOf(state.pid, dataFolder))) return undefined;
+    if (context.clock.monotonic() > until)
+      return `it still runs after ${STOP_TIMEOUT_MS} ms (pid ${state.pid})`;
+    await context.clock.sleep(10);
+  }
+  return undefined;
 }
 
 /** pg_ctl hands these to a shell. */
