@@ -13,6 +13,14 @@ export interface OpenedDatabase {
   readonly database: Database;
   /** With a password: never log it. */
   readonly url: string;
+  /**
+   * Checks the server and its schema, and brings the schema up to date if so asked. Needed once before use; may
+   * be called again after a `TemporaryError`.
+   *
+   * @throws TemporaryError `database_unreachable`, in one line with host and port
+   * @throws FatalError `database_too_old`, and those of `migrate` and `checkSchema`
+   */
+  prepare(): Promise<void>;
   /** Closes every connection, and stops an embedded server that nobody else uses. May be called again. */
   close(): Promise<void>;
 }
@@ -32,38 +40,54 @@ const OLDEST_MAJOR_VERSION = 15;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * @throws TemporaryError `database_unreachable`, in one line with host and port: the caller decides about trying again
- * @throws FatalError `database_too_old`, `embedded_database_failed`, and those of `migrate` and `checkSchema`
+ * Opens and prepares it.
+ *
+ * @throws those of `prepare` and `openUnpreparedDatabase`: the caller decides about trying again
  */
 export async function openConfiguredDatabase(
   config: Pick<Config, "database" | "dataDir">,
   options: OpenDatabaseOptions,
 ): Promise<OpenedDatabase> {
-  const embedded = config.database.url === null ? await startEmbedded(config.dataDir, options) : undefined;
-  const url = embedded?.url ?? config.database.url ?? "";
-  let database: Database | undefined;
-  const close = async () => {
-    await database?.close();
-    await embedded?.stop();
-  };
+  const opened = await openUnpreparedDatabase(config, options);
   try {
-    await checkServer(url);
-    database = openDatabase({
-      url,
-      maxConnections: config.database.maxConnections,
-      logger: options.logger,
-      applicationName: options.applicationName ?? "depositd",
-    });
-    if (options.migrate) await migrate(database.pool, options.logger);
-    else await checkSchema(database.pool);
+    await opened.prepare();
+    return opened;
   } catch (rawError) {
-    await close();
+    await opened.close();
     throw rawError;
   }
+}
+
+/**
+ * Opens it without a single connection, so that what depends on it can be built while it is away.
+ *
+ * @throws FatalError `embedded_database_failed` when the own one cannot be started
+ */
+export async function openUnpreparedDatabase(
+  config: Pick<Config, "database" | "dataDir">,
+  options: OpenDatabaseOptions,
+): Promise<OpenedDatabase> {
+  const embedded = config.database.url === null ? await startEmbedded(config.dataDir, options) : undefined;
+  const url = embedded?.url ?? config.database.url ?? "";
+  const database = openDatabase({
+    url,
+    maxConnections: config.database.maxConnections,
+    logger: options.logger,
+    applicationName: options.applicationName ?? "depositd",
+  });
   let closed: Promise<void> | undefined;
+  const close = async () => {
+    await database.close();
+    await embedded?.stop();
+  };
   return {
     database,
     url,
+    prepare: async () => {
+      await checkServer(url);
+      if (options.migrate) await migrate(database.pool, options.logger);
+      else await checkSchema(database.pool);
+    },
     close: () => {
       closed ??= close();
       return closed;

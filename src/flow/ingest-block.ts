@@ -7,6 +7,8 @@
 import { bandFor, dueBlock, thresholdText } from "../confirmations/threshold.ts";
 import type { BlockHeader, BlockTransfers, Transfer } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
+import { TemporaryError } from "../core/errors.ts";
+import type { Hash } from "../core/hex.ts";
 import type { Database, Sql } from "../db/database.ts";
 import { insertSeenDeposits, isAnyDepositDue } from "../deposits/deposit-store.ts";
 import { type AssetsByToken, judgeTransfer, type SeenDeposit } from "../deposits/judge-transfer.ts";
@@ -47,7 +49,8 @@ export interface Ingested {
 /**
  * @param from where the cursor must stand: at the parent of the first block
  * @param blocks consecutive, each the child of the one before, already checked against each other
- * @throws {TemporaryError} `cursor_moved` when the cursor, the lease or the chain's state is not as expected
+ * @throws {TemporaryError} `cursor_moved` when the cursor, the lease or the chain's state is not as expected;
+ * `node_answer_invalid` when a block is not the child of the one before it
  */
 export async function ingestBlocks(
   context: IngestContext,
@@ -57,6 +60,7 @@ export async function ingestBlocks(
   const last = blocks.at(-1);
   if (last === undefined) return { deposits: [], deliveryCount: 0, targetBlocks: [], isAnythingDue: false };
   const { database, chainId, watch } = context;
+  assertConsecutive(from, blocks);
   const matchedUpTo = watch.lastNumber;
   const matched = matchBlocks(blocks, watch.table);
 
@@ -89,6 +93,22 @@ async function recordSeen(tx: Sql, chainId: number, seen: readonly SeenDeposit[]
     targetBlocks: targetBlocks(deposits, seen, reached.cursorNumber),
     isAnythingDue,
   };
+}
+
+/** The last guard before the cursor: whatever the stages before it did, it never jumps and never changes branch. */
+function assertConsecutive(from: CursorClaim, blocks: readonly BlockTransfers[]): void {
+  let parent: { number: bigint; hash: Hash } = from;
+  for (const { block } of blocks) {
+    if (block.number !== parent.number + 1n || block.parentHash !== parent.hash) {
+      throw new TemporaryError("node_answer_invalid", "A block is not the child of the one before it", {
+        chainId: from.chainId,
+        blockNumber: block.number,
+        parentHash: block.parentHash,
+        expectedParentHash: parent.hash,
+      });
+    }
+    parent = block;
+  }
 }
 
 interface MatchedTransfer {
