@@ -1,0 +1,146 @@
+/** Deliveries as people look at them: lists, one with its attempts, and how much is left to do. */
+import { InputError } from "../core/errors.ts";
+import type { Sql } from "../db/database.ts";
+
+export const DELIVERY_STATES = ["due", "delivered", "failed"] as const;
+export type DeliveryState = (typeof DELIVERY_STATES)[number];
+
+/** Ids are the rows' own: `public-id.ts` has the words for outside. */
+export interface Delivery {
+  readonly id: string;
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly depositId: string | null;
+  readonly endpointId: string;
+  readonly state: DeliveryState;
+  readonly createdAt: Date;
+  /** `null` when there will be none. */
+  readonly nextAttemptAt: Date | null;
+  readonly finishedAt: Date | null;
+}
+
+/** One recorded attempt. Numbers that are missing belong to attempts that were cut off before their outcome. */
+export interface DeliveryAttempt {
+  readonly attempt: number;
+  readonly startedAt: Date;
+  readonly durationMs: number;
+  readonly httpStatus: number | null;
+  readonly error: string | null;
+  readonly responseBody: string | null;
+}
+
+interface DeliveryRow {
+  id: string;
+  event_id: string;
+  type: string;
+  deposit_id: string | null;
+  endpoint_id: string;
+  state: DeliveryState;
+  created_at: Date;
+  next_attempt_at: Date;
+  finished_at: Date | null;
+}
+
+const COLUMNS = `d.id, d.event_id, e.type, e.deposit_id, d.endpoint_id, d.state, d.created_at, d.next_attempt_at,
+  d.finished_at`;
+
+/** A merchant's deliveries, newest first, those to deleted endpoints included. */
+export async function listDeliveries(
+  sql: Sql,
+  filter: {
+    readonly merchantId: string;
+    readonly endpointId?: string;
+    readonly state?: DeliveryState;
+    /** Only those older than this one: the last of the page before. */
+    readonly before?: string;
+    readonly limit: number;
+  },
+): Promise<Delivery[]> {
+  // The state stands in the text, so that the index over due rows can serve it.
+  const ofState = DELIVERY_STATES.find((state) => state === filter.state);
+  const rows = await sql.query<DeliveryRow>(
+    `SELECT ${COLUMNS} FROM endpoints p CROSS JOIN LATERAL (
+       SELECT * FROM deliveries WHERE endpoint_id = p.id ${ofState === undefined ? "" : `AND state = '${ofState}'`}
+         AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4
+     ) d JOIN events e ON e.id = d.event_id
+     WHERE p.merchant_id = $1 AND ($2::text IS NULL OR p.id = $2)
+     ORDER BY d.id DESC LIMIT $4`,
+    [filter.merchantId, filter.endpointId ?? null, filter.before ?? null, filter.limit],
+  );
+  return rows.map(toDelivery);
+}
+
+/** @throws {InputError} `not_found`, also for another merchant's */
+export async function getDelivery(
+  sql: Sql,
+  merchantId: string,
+  id: string,
+): Promise<{ delivery: Delivery; attempts: DeliveryAttempt[] }> {
+  const [row] = await sql.query<DeliveryRow>(
+    `SELECT ${COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event_id WHERE d.id = $1 AND e.merchant_id = $2`,
+    [id, merchantId],
+  );
+  if (row === undefined) throw new InputError("not_found", "There is no such delivery", { id });
+  return { delivery: toDelivery(row), attempts: await listAttempts(sql, id) };
+}
+
+async function listAttempts(sql: Sql, deliveryId: string): Promise<DeliveryAttempt[]> {
+  return sql.query<DeliveryAttempt>(
+    `SELECT attempt, started_at AS "startedAt", duration_ms AS "durationMs", http_status AS "httpStatus", error,
+       response_body AS "responseBody"
+     FROM delivery_attempts WHERE delivery_id = $1 ORDER BY attempt`,
+    [deliveryId],
+  );
+}
+
+/** What is still to be sent. */
+export interface DeliveryBacklog {
+  /** Their time has come, attempts under way included. */
+  readonly dueNow: number;
+  /** Waiting for their next attempt. */
+  readonly waiting: number;
+  /** Kept for disabled endpoints. */
+  readonly held: number;
+  /** Since when the oldest of those due now is due; `null` when none is. */
+  readonly oldestDueAt: Date | null;
+}
+
+/** Reads the index over due rows once: about 100 ms for a million of them. */
+export async function countBacklog(sql: Sql): Promise<DeliveryBacklog> {
+  const [row] = await sql.query<{
+    due_now: bigint;
+    waiting: bigint;
+    held: bigint;
+    oldest_due_at: Date | null;
+  }>(
+    `SELECT coalesce(sum(per.due_now) FILTER (WHERE p.status = 'enabled'), 0)::bigint AS due_now,
+       coalesce(sum(per.total - per.due_now) FILTER (WHERE p.status = 'enabled'), 0)::bigint AS waiting,
+       coalesce(sum(per.total) FILTER (WHERE p.status <> 'enabled'), 0)::bigint AS held,
+       min(per.oldest) FILTER (WHERE p.status = 'enabled' AND per.due_now > 0) AS oldest_due_at
+     FROM (
+       SELECT endpoint_id, count(*) AS total, count(*) FILTER (WHERE next_attempt_at <= now()) AS due_now,
+         min(next_attempt_at) AS oldest
+       FROM deliveries WHERE state = 'due' GROUP BY endpoint_id
+     ) per JOIN endpoints p ON p.id = per.endpoint_id AND p.deleted_at IS NULL`,
+  );
+  return {
+    dueNow: Number(row?.due_now ?? 0n),
+    waiting: Number(row?.waiting ?? 0n),
+    held: Number(row?.held ?? 0n),
+    oldestDueAt: row?.oldest_due_at ?? null,
+  };
+}
+
+function toDelivery(row: DeliveryRow): Delivery {
+  return {
+    id: row.id,
+    eventId: row.event_id,
+    eventType: row.type,
+    depositId: row.deposit_id,
+    endpointId: row.endpoint_id,
+    state: row.state,
+    createdAt: row.created_at,
+    nextAttemptAt: row.state === "due" ? row.next_attempt_at : null,
+    finishedAt: row.finished_at,
+  };
+}

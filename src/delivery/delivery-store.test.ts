@@ -1,0 +1,424 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
+import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import { MERCHANT_ID } from "../testing/factory.ts";
+import type { AttemptOutcome } from "./attempt-outcome.ts";
+import { countBacklog, getDelivery, listDeliveries } from "./delivery-list-store.ts";
+import {
+  type ClaimedDelivery,
+  type ClaimRequest,
+  claimDeliveries,
+  failDeliveriesOfDeletedEndpoints,
+  nextAttemptInMs,
+  type RecordedAttempt,
+  recordOutcomes,
+  releaseClaims,
+} from "./delivery-store.ts";
+
+let test: TestDatabase;
+beforeAll(async () => {
+  test = await createTestDatabase();
+});
+afterAll(() => test.drop());
+beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events, endpoints"));
+
+async function claim(request: Partial<ClaimRequest> = {}): Promise<ClaimedDelivery[]> {
+  const given = {
+    limit: 100,
+    perEndpoint: 100,
+    freeByEndpoint: new Map(),
+    leaseMs: 60_000,
+    after: "",
+    ...request,
+  };
+  return [...(await claimDeliveries(test.database, given)).deliveries];
+}
+
+const OK: AttemptOutcome = {
+  httpStatus: 204,
+  error: null,
+  errorCode: null,
+  durationMs: 5,
+  responseBody: "",
+  retryAfterMs: null,
+};
+const BROKEN: AttemptOutcome = { ...OK, httpStatus: 500, error: "status", responseBody: "no" };
+const GONE: AttemptOutcome = { ...BROKEN, httpStatus: 410 };
+
+function delivered(claimed: ClaimedDelivery): RecordedAttempt {
+  return {
+    claim: claimed,
+    outcome: OK,
+    decision: { next: "delivered" },
+    disablesEndpoint: false,
+    startedMsAgo: 5,
+  };
+}
+
+function retried(claimed: ClaimedDelivery, waitMs: number): RecordedAttempt {
+  return { ...delivered(claimed), outcome: BROKEN, decision: { next: "retry", waitMs } };
+}
+
+function only<Item>(items: readonly Item[]): Item {
+  const [item] = items;
+  if (item === undefined || items.length !== 1) throw new Error(`expected one item, got ${items.length}`);
+  return item;
+}
+
+function perEndpoint(claims: readonly ClaimedDelivery[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { endpointId } of claims) counts[endpointId] = (counts[endpointId] ?? 0) + 1;
+  return counts;
+}
+
+async function insertEndpoints(...ids: string[]): Promise<void> {
+  for (const id of ids) await insertEndpoint(test.database, `https://${id}.example/`, id);
+}
+
+/** As if the time between now and the lease's end had passed. */
+async function expireClaims(): Promise<void> {
+  await test.database.query(
+    "UPDATE deliveries SET claimed_until = now() - interval '1 second' WHERE claimed_until IS NOT NULL",
+  );
+}
+
+describe("claimDeliveries", () => {
+  it("gives out a due delivery once, with everything an attempt needs", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"]);
+    const claimed = only(await claim());
+    expect(claimed).toMatchObject({
+      attempt: 1,
+      failedBefore: 0,
+      endpointId: "end_a",
+      merchantId: MERCHANT_ID,
+      url: "https://end_a.example/",
+      eventType: "endpoint.test",
+    });
+    expect(JSON.parse(claimed.body)).toMatchObject({ type: "endpoint.test" });
+    expect(claimed.eventAgeMs).toBeGreaterThanOrEqual(0);
+    expect(await claim()).toEqual([]);
+  });
+
+  it("G2: a claim whose outcome was never recorded is given out again: same event, same body, next attempt", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"]);
+    const first = only(await claim());
+    await expireClaims();
+    const again = only(await claim());
+    expect(again).toMatchObject({
+      deliveryId: first.deliveryId,
+      eventId: first.eventId,
+      body: first.body,
+      attempt: 2,
+    });
+    // Cut off, not failed: its place in the schedule is what it was.
+    expect(again.failedBefore).toBe(0);
+  });
+
+  it("leaves alone what is not due yet, delivered, or of a disabled or deleted endpoint", async () => {
+    await insertEndpoints("end_later", "end_done", "end_off", "end_deleted");
+    await insertDeliveries(test.database, ["end_later", "end_done", "end_off", "end_deleted"]);
+    await test.database.query(
+      "UPDATE deliveries SET next_attempt_at = now() + interval '1 minute' WHERE endpoint_id = 'end_later'",
+    );
+    await test.database.query(
+      "UPDATE deliveries SET state = 'delivered', finished_at = now() WHERE endpoint_id = 'end_done'",
+    );
+    await test.database.query("UPDATE endpoints SET status = 'disabled' WHERE id = 'end_off'");
+    await test.database.query("UPDATE endpoints SET deleted_at = now() WHERE id = 'end_deleted'");
+    expect(await claim()).toEqual([]);
+
+    // G5: what a disabled endpoint missed is kept, and comes when it is enabled.
+    await test.database.query("UPDATE endpoints SET status = 'enabled' WHERE id = 'end_off'");
+    expect(only(await claim()).endpointId).toBe("end_off");
+  });
+
+  it("G4: shares a claim evenly, so that a flood to one endpoint does not hide the one row of another", async () => {
+    await insertEndpoints("end_a_flood", "end_b", "end_c_flood", "end_d");
+    await insertDeliveries(test.database, ["end_a_flood", "end_c_flood"], 500);
+    await insertDeliveries(test.database, ["end_b", "end_d"]);
+    expect(perEndpoint(await claim({ limit: 40 }))).toEqual({
+      end_a_flood: 10,
+      end_b: 1,
+      end_c_flood: 10,
+      end_d: 1,
+    });
+  });
+
+  it("gives all of a claim to one endpoint when the others wait for their retry", async () => {
+    await insertEndpoints("end_busy", ...Array.from({ length: 30 }, (_, n) => `end_down${n}`));
+    await insertDeliveries(
+      test.database,
+      Array.from({ length: 30 }, (_, n) => `end_down${n}`),
+      2,
+    );
+    await test.database.query("UPDATE deliveries SET next_attempt_at = now() + interval '1 hour'");
+    await insertDeliveries(test.database, ["end_busy"], 50);
+    expect(perEndpoint(await claim({ limit: 40 }))).toEqual({ end_busy: 40 });
+  });
+
+  it("takes no more of an endpoint than there is room for", async () => {
+    await insertEndpoints("end_a", "end_b", "end_c");
+    await insertDeliveries(test.database, ["end_a", "end_b", "end_c"], 20);
+    const freeByEndpoint = new Map([
+      ["end_a", 0],
+      ["end_b", 3],
+    ]);
+    expect(perEndpoint(await claim({ limit: 60, perEndpoint: 5, freeByEndpoint }))).toEqual({
+      end_b: 3,
+      end_c: 5,
+    });
+  });
+
+  it("takes an endpoint's oldest first", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 3);
+    const ids = await test.database.query<{ id: string }>(
+      `UPDATE deliveries d SET next_attempt_at = now() - n * interval '1 minute'
+       FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM deliveries) o WHERE d.id = o.id RETURNING d.id`,
+    );
+    const newestId = ids.map(({ id }) => id).sort()[0];
+    const claimed = await claim({ limit: 2 });
+    expect(claimed.map(({ deliveryId }) => deliveryId)).not.toContain(newestId);
+  });
+
+  it("G4: goes round: with more endpoints than a claim takes, each has its turn before any has two", async () => {
+    const ids = Array.from({ length: 25 }, (_, n) => `end_${String(n).padStart(2, "0")}`);
+    await insertEndpoints(...ids);
+    await insertDeliveries(test.database, ids, 3);
+    const turns: string[] = [];
+    let after: string | null = "";
+    while (after !== null) {
+      const { deliveries, next } = await claimDeliveries(test.database, {
+        limit: 10,
+        perEndpoint: 100,
+        freeByEndpoint: new Map(),
+        leaseMs: 60_000,
+        after,
+      });
+      turns.push(...deliveries.map(({ endpointId }) => endpointId));
+      after = next;
+      if (turns.length >= 20 && turns.length < 25) break;
+    }
+    expect(turns.slice(0, 20)).toEqual(ids.slice(0, 20));
+  });
+
+  it("finds the one due row behind thousands of endpoints that wait", async () => {
+    await insertEndpoints("end_z");
+    await test.database.query(
+      `INSERT INTO endpoints (id, merchant_id, url, events, secret)
+       SELECT 'end_' || n, $1, 'https://x.example/', '{endpoint.test}', '' FROM generate_series(1000, 3000) n`,
+      [MERCHANT_ID],
+    );
+    await insertDeliveries(
+      test.database,
+      Array.from({ length: 2_001 }, (_, n) => `end_${1000 + n}`),
+    );
+    await test.database.query("UPDATE deliveries SET next_attempt_at = now() + interval '1 hour'");
+    await insertDeliveries(test.database, ["end_z"]);
+    const found: ClaimedDelivery[] = [];
+    let rounds = 0;
+    for (let after: string | null = ""; after !== null; rounds++) {
+      const claims = await claimDeliveries(test.database, {
+        limit: 10,
+        perEndpoint: 10,
+        freeByEndpoint: new Map(),
+        leaseMs: 60_000,
+        after,
+      });
+      found.push(...claims.deliveries);
+      after = claims.next;
+    }
+    expect(only(found).endpointId).toBe("end_z");
+    expect(rounds).toBeLessThanOrEqual(6);
+  });
+
+  it("H1: gives each delivery to one of many deliverers that claim at once", async () => {
+    await insertEndpoints("end_a", "end_b");
+    await insertDeliveries(test.database, ["end_a", "end_b"], 200);
+    const claims = await Promise.all(Array.from({ length: 8 }, () => claim({ limit: 50 })));
+    const ids = claims.flat().map(({ deliveryId }) => deliveryId);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.length).toBeGreaterThan(200);
+  });
+});
+
+describe("recordOutcomes", () => {
+  it("ends what was delivered and logs the attempt", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 3);
+    const claims = await claim();
+    const result = await recordOutcomes(test.database, claims.map(delivered));
+    expect(result.deliveryIds).toEqual(new Set(claims.map(({ deliveryId }) => deliveryId)));
+    expect(result.disabledEndpointIds).toEqual([]);
+    const [first] = claims;
+    const { delivery, attempts } = await getDelivery(test.database, MERCHANT_ID, first?.deliveryId ?? "");
+    expect(delivery).toMatchObject({ state: "delivered", nextAttemptAt: null });
+    expect(delivery.finishedAt).toBeInstanceOf(Date);
+    expect(only(attempts)).toMatchObject({
+      attempt: 1,
+      durationMs: 5,
+      httpStatus: 204,
+      error: null,
+      responseBody: "",
+    });
+    await expireClaims();
+    expect(await claim()).toEqual([]);
+  });
+
+  it("G1: puts off what is to be tried again, and counts the failed attempt", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"]);
+    await recordOutcomes(test.database, [retried(only(await claim()), 60_000)]);
+    expect(await claim()).toEqual([]);
+    const inMs = await nextAttemptInMs(test.database);
+    expect(inMs).toBeGreaterThan(55_000);
+    expect(inMs).toBeLessThanOrEqual(60_000);
+    await test.database.query("UPDATE deliveries SET next_attempt_at = now()");
+    expect(only(await claim())).toMatchObject({ attempt: 2, failedBefore: 1 });
+  });
+
+  it("G1: keeps what failed for good, and lists it", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 2);
+    const [first, second] = await claim();
+    if (first === undefined || second === undefined) throw new Error("nothing claimed");
+    await recordOutcomes(test.database, [
+      { ...retried(first, 0), decision: { next: "failed" } },
+      delivered(second),
+    ]);
+    const failed = await listDeliveries(test.database, {
+      merchantId: MERCHANT_ID,
+      state: "failed",
+      limit: 10,
+    });
+    expect(only(failed)).toMatchObject({ id: first.deliveryId, state: "failed", nextAttemptAt: null });
+    expect(await listDeliveries(test.database, { merchantId: "mer_other", limit: 10 })).toEqual([]);
+  });
+
+  it("H7: refuses the outcome of an attempt whose claim ran out and was taken by another", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"]);
+    const frozen = only(await claim());
+    await expireClaims();
+    const taken = only(await claim());
+    expect(
+      (await recordOutcomes(test.database, [{ ...delivered(frozen), decision: { next: "failed" } }]))
+        .deliveryIds.size,
+    ).toBe(0);
+    expect((await recordOutcomes(test.database, [delivered(taken)])).deliveryIds.size).toBe(1);
+    expect((await recordOutcomes(test.database, [delivered(taken)])).deliveryIds.size).toBe(0);
+    const { delivery, attempts } = await getDelivery(test.database, MERCHANT_ID, taken.deliveryId);
+    expect(delivery.state).toBe("delivered");
+    expect(attempts.map(({ attempt }) => attempt)).toEqual([2]);
+  });
+
+  it("G3: disables an endpoint that is gone, and keeps what is due to it", async () => {
+    await insertEndpoints("end_a", "end_b");
+    await insertDeliveries(test.database, ["end_a", "end_b"], 2);
+    const claims = await claim({ limit: 2 });
+    const outcomes = claims.map((each) =>
+      each.endpointId === "end_a"
+        ? { ...retried(each, 0), outcome: GONE, disablesEndpoint: true }
+        : delivered(each),
+    );
+    expect((await recordOutcomes(test.database, outcomes)).disabledEndpointIds).toEqual(["end_a"]);
+    const [row] = await test.database.query(
+      "SELECT status, disabled_reason FROM endpoints WHERE id = 'end_a'",
+    );
+    expect(row).toEqual({ status: "disabled", disabled_reason: "gone" });
+    expect(perEndpoint(await claim())).toEqual({ end_b: 1 });
+    expect(await countBacklog(test.database)).toMatchObject({ held: 2 });
+  });
+
+  it("does not disable an endpoint for a 410 from the URL it had before", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"]);
+    const claimed = only(await claim());
+    await test.database.query("UPDATE endpoints SET url = 'https://moved.example/' WHERE id = 'end_a'");
+    const recorded = await recordOutcomes(test.database, [
+      { ...retried(claimed, 0), outcome: GONE, disablesEndpoint: true },
+    ]);
+    expect(recorded).toEqual({ deliveryIds: new Set([claimed.deliveryId]), disabledEndpointIds: [] });
+  });
+});
+
+describe("releaseClaims", () => {
+  it("H10: hands a claim back at once, without giving its number out again", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"]);
+    const first = only(await claim());
+    await releaseClaims(test.database, [first], 0);
+    expect(only(await claim())).toMatchObject({ deliveryId: first.deliveryId, attempt: 2, failedBefore: 0 });
+    // Handed back already: the late hand-back of the first changes nothing for who holds it now.
+    await releaseClaims(test.database, [first], 0);
+    expect(await claim()).toEqual([]);
+  });
+
+  it("puts off what this machine could not try", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"]);
+    await releaseClaims(test.database, await claim(), 10_000);
+    expect(await claim()).toEqual([]);
+    expect(await nextAttemptInMs(test.database)).toBeGreaterThan(5_000);
+  });
+});
+
+describe("deleted endpoints", () => {
+  it("have their due deliveries failed, but for those under way", async () => {
+    await insertEndpoints("end_a", "end_b");
+    await insertDeliveries(test.database, ["end_a", "end_b"], 3);
+    const underWay = only(await claim({ limit: 1 }));
+    await test.database.query("UPDATE endpoints SET deleted_at = now() WHERE id = 'end_a'");
+    expect(await failDeliveriesOfDeletedEndpoints(test.database, 100)).toBe(2);
+    expect((await recordOutcomes(test.database, [delivered(underWay)])).deliveryIds.size).toBe(1);
+    const states = await listDeliveries(test.database, {
+      merchantId: MERCHANT_ID,
+      endpointId: "end_a",
+      limit: 10,
+    });
+    expect(states.map(({ state }) => state).sort()).toEqual(["delivered", "failed", "failed"]);
+    expect(await countBacklog(test.database)).toMatchObject({ dueNow: 3, held: 0, waiting: 0 });
+  });
+});
+
+describe("lists", () => {
+  it("page through a merchant's deliveries, newest first", async () => {
+    await insertEndpoints("end_a", "end_b");
+    for (let n = 0; n < 4; n++) await insertDeliveries(test.database, ["end_a", "end_b"]);
+    const all = await listDeliveries(test.database, { merchantId: MERCHANT_ID, limit: 100 });
+    expect(all.map(({ id }) => id)).toEqual(
+      all
+        .map(({ id }) => id)
+        .sort()
+        .reverse(),
+    );
+    const paged = [];
+    for (let before: string | undefined; ; before = paged.at(-1)?.id) {
+      const page = await listDeliveries(test.database, {
+        merchantId: MERCHANT_ID,
+        limit: 3,
+        ...(before === undefined ? {} : { before }),
+      });
+      paged.push(...page);
+      if (page.length < 3) break;
+    }
+    expect(paged).toEqual(all);
+    expect(paged).toHaveLength(8);
+  });
+
+  it("say how much is due, since when, and how much waits", async () => {
+    expect(await countBacklog(test.database)).toEqual({ dueNow: 0, waiting: 0, held: 0, oldestDueAt: null });
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 3);
+    await test.database.query(
+      `UPDATE deliveries SET next_attempt_at = now() + interval '1 hour' WHERE id = (SELECT min(id::text)::uuid FROM deliveries)`,
+    );
+    expect(await countBacklog(test.database)).toMatchObject({
+      dueNow: 2,
+      waiting: 1,
+      oldestDueAt: expect.any(Date),
+    });
+  });
+});

@@ -1,0 +1,291 @@
+/**
+ * Deliveries on their way: claimed, made, and what came of it. Every time here is the database's.
+ *
+ *   due        its next attempt is at `next_attempt_at`; nobody holds it, or the claim has run out
+ *   claimed    still `due`, and somebody's until `claimed_until`; `attempt` went up by one with the claim
+ *   delivered  the endpoint answered 2xx
+ *   failed     the last attempt of the schedule failed, or the endpoint was deleted
+ *
+ * `attempt` fences: an outcome is taken only from whoever made the last claim, and no number is given out twice,
+ * not even after a claim was handed back. So numbers may be missing in the log of attempts, and the place in the
+ * retry schedule is counted by the attempts in the log: a daemon that is killed again and again while sending
+ * uses up none of a merchant's attempts.
+ */
+import type { Sql } from "../db/database.ts";
+import type { AttemptOutcome } from "./attempt-outcome.ts";
+import type { Decision } from "./retry-schedule.ts";
+
+/** A delivery that is ours to attempt until its claim runs out. */
+export interface ClaimedDelivery {
+  readonly deliveryId: string;
+  readonly attempt: number;
+  /** Attempts that failed and were recorded. */
+  readonly failedBefore: number;
+  readonly eventId: string;
+  readonly eventType: string;
+  /** The exact text to send. */
+  readonly body: string;
+  /** From the event's commit to this claim. */
+  readonly eventAgeMs: number;
+  readonly endpointId: string;
+  readonly merchantId: string;
+  readonly url: string;
+  readonly sealedSecret: Buffer;
+}
+
+export interface ClaimRequest {
+  /** At most so many in all. */
+  readonly limit: number;
+  /** At most so many of each endpoint that is not named below. */
+  readonly perEndpoint: number;
+  /** How many more of an endpoint are wanted, where this process attends to it already. */
+  readonly freeByEndpoint: ReadonlyMap<string, number>;
+  /** Longer than an attempt may take with the recording of its outcome. */
+  readonly leaseMs: number;
+  /** Endpoints up to and including this one have had their turn; empty at first. */
+  readonly after: string;
+}
+
+export interface Claims {
+  readonly deliveries: readonly ClaimedDelivery[];
+  /** Where the next claim goes on; `null` when every endpoint after `after` had its turn. */
+  readonly next: string | null;
+}
+
+/** Endpoints looked at by one claim: bounds its time where thousands wait for a retry. */
+const WINDOW = 500;
+
+/**
+ * How a claim is fair, and quick:
+ *
+ * scanned  endpoints with due rows, by skipping through the index from one to the next: one probe each,
+ *          however many rows an endpoint has
+ * ready    those of them with a row to attempt now, enabled, and with room left in this process
+ * picked   the same share from each, in turn, oldest first; locked, passing over what others are claiming
+ */
+const CLAIM = `
+  WITH RECURSIVE scanned AS (
+    (SELECT endpoint_id, next_attempt_at, 1 AS position FROM deliveries
+     WHERE state = 'due' AND endpoint_id > $1 ORDER BY endpoint_id, next_attempt_at LIMIT 1)
+    UNION ALL
+    SELECT following.endpoint_id, following.next_attempt_at, s.position + 1
+    FROM scanned s CROSS JOIN LATERAL (
+      SELECT endpoint_id, next_attempt_at FROM deliveries
+      WHERE state = 'due' AND endpoint_id > s.endpoint_id ORDER BY endpoint_id, next_attempt_at LIMIT 1
+    ) following
+    WHERE s.position < ${WINDOW}
+  ), ready AS (
+    SELECT p.id, p.merchant_id, p.url, p.secret, coalesce(known.free, $3) AS free
+    FROM scanned s
+    JOIN endpoints p ON p.id = s.endpoint_id AND p.status = 'enabled' AND p.deleted_at IS NULL
+    LEFT JOIN unnest($4::text[], $5::integer[]) AS known(id, free) ON known.id = p.id
+    WHERE s.next_attempt_at <= now() AND coalesce(known.free, $3) > 0 AND EXISTS (
+      SELECT FROM deliveries d WHERE d.endpoint_id = p.id AND d.state = 'due' AND d.next_attempt_at <= now()
+        AND (d.claimed_until IS NULL OR d.claimed_until <= now())
+    )
+  ), shares AS (
+    SELECT *, least(free, ceil($2::numeric / count(*) OVER ()))::integer AS share FROM ready ORDER BY id
+  ), picked AS MATERIALIZED (
+    SELECT due.id AS delivery_id, s.* FROM shares s CROSS JOIN LATERAL (
+      SELECT d.id FROM deliveries d
+      WHERE d.endpoint_id = s.id AND d.state = 'due' AND d.next_attempt_at <= now()
+        AND (d.claimed_until IS NULL OR d.claimed_until <= now())
+      ORDER BY d.next_attempt_at LIMIT s.share
+      FOR NO KEY UPDATE SKIP LOCKED
+    ) due
+    LIMIT $2::integer
+  ), claimed AS (
+    UPDATE deliveries d
+    SET attempt = d.attempt + 1, claimed_until = now() + $6::integer * interval '1 millisecond'
+    FROM picked p WHERE d.id = p.delivery_id
+    RETURNING d.id AS delivery_id, d.attempt, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url, p.secret
+  ), looked AS (
+    SELECT max(position) AS count, max(endpoint_id) AS last FROM scanned
+  )
+  SELECT looked.count AS looked_count, looked.last AS looked_last, c.*, e.type AS event_type, e.body,
+    extract(epoch FROM clock_timestamp() - e.created_at)::double precision * 1000 AS event_age_ms,
+    CASE WHEN c.attempt = 1 THEN 0
+         ELSE (SELECT count(*)::integer FROM delivery_attempts a WHERE a.delivery_id = c.delivery_id) END AS failed_before
+  FROM looked LEFT JOIN (claimed c JOIN events e ON e.id = c.event_id) ON true
+  ORDER BY c.endpoint_id, c.delivery_id`;
+
+interface ClaimRow {
+  looked_count: number | null;
+  looked_last: string | null;
+  /** `null`: nothing was claimed, and so for all below. */
+  delivery_id: string | null;
+  attempt: number;
+  event_id: string;
+  endpoint_id: string;
+  merchant_id: string;
+  url: string;
+  secret: Buffer;
+  event_type: string;
+  body: string;
+  event_age_ms: number;
+  failed_before: number;
+}
+
+/**
+ * Claims deliveries whose time has come: one statement, its own transaction. Go on with `next` until it is
+ * `null`; a round from `after: ""` to `null` that claimed nothing means that nothing is due.
+ */
+export async function claimDeliveries(sql: Sql, request: ClaimRequest): Promise<Claims> {
+  const rows = await sql.query<ClaimRow>(CLAIM, [
+    request.after,
+    request.limit,
+    request.perEndpoint,
+    [...request.freeByEndpoint.keys()],
+    [...request.freeByEndpoint.values()],
+    request.leaseMs,
+  ]);
+  const deliveries = rows.flatMap((row) => (row.delivery_id === null ? [] : [toClaim(row.delivery_id, row)]));
+  return { deliveries, next: nextAfter(rows, deliveries, request.limit) };
+}
+
+function nextAfter(
+  rows: readonly ClaimRow[],
+  deliveries: readonly ClaimedDelivery[],
+  limit: number,
+): string | null {
+  // Rows come in the endpoints' order, and a full claim left off at the last of them.
+  if (deliveries.length >= limit) return deliveries.at(-1)?.endpointId ?? null;
+  const [row] = rows;
+  return row?.looked_count === WINDOW ? row.looked_last : null;
+}
+
+function toClaim(deliveryId: string, row: ClaimRow): ClaimedDelivery {
+  return {
+    deliveryId,
+    attempt: row.attempt,
+    failedBefore: row.failed_before,
+    eventId: row.event_id,
+    eventType: row.event_type,
+    body: row.body,
+    eventAgeMs: row.event_age_ms,
+    endpointId: row.endpoint_id,
+    merchantId: row.merchant_id,
+    url: row.url,
+    sealedSecret: row.secret,
+  };
+}
+
+/** What came of one attempt, and what follows from it. */
+export interface RecordedAttempt {
+  readonly claim: Pick<ClaimedDelivery, "deliveryId" | "attempt" | "url">;
+  readonly outcome: AttemptOutcome;
+  readonly decision: Exclude<Decision, { next: "postpone" }>;
+  readonly disablesEndpoint: boolean;
+  /** How long ago the attempt began. */
+  readonly startedMsAgo: number;
+}
+
+export interface RecordResult {
+  /** Deliveries whose outcome was taken; the others had been claimed anew, or were ended, meanwhile. */
+  readonly deliveryIds: ReadonlySet<string>;
+  readonly disabledEndpointIds: readonly string[];
+}
+
+/**
+ * [tx] Takes the outcomes of many attempts in one statement: each fenced by its attempt's number, with its line in
+ * the log of attempts; an endpoint that is gone is disabled with them, unless its URL was changed meanwhile.
+ */
+export async function recordOutcomes(sql: Sql, attempts: readonly RecordedAttempt[]): Promise<RecordResult> {
+  const rows = await sql.query<{ delivery_id: string | null; disabled_id: string | null }>(
+    `WITH outcome AS (
+       SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::boolean[], $6::text[],
+           $7::integer[], $8::integer[], $9::smallint[], $10::text[], $11::text[])
+         AS o(delivery_id, attempt, state, wait_ms, gone, url, started_ms_ago, duration_ms, http_status, error, response_body)
+     ), moved AS (
+       UPDATE deliveries d SET
+         state = o.state,
+         claimed_until = NULL,
+         next_attempt_at = CASE o.state WHEN 'due' THEN now() + o.wait_ms * interval '1 millisecond' ELSE d.next_attempt_at END,
+         finished_at = CASE o.state WHEN 'due' THEN NULL ELSE now() END
+       FROM outcome o
+       WHERE d.id = o.delivery_id AND d.attempt = o.attempt AND d.state = 'due'
+       RETURNING d.endpoint_id, o.*
+     ), logged AS (
+       INSERT INTO delivery_attempts (delivery_id, attempt, started_at, duration_ms, http_status, error, response_body)
+       SELECT delivery_id, attempt, now() - started_ms_ago * interval '1 millisecond', duration_ms, http_status, error, response_body
+       FROM moved
+     ), disabled AS (
+       UPDATE endpoints p SET status = 'disabled', disabled_reason = 'gone'
+       WHERE p.status = 'enabled' AND EXISTS (SELECT FROM moved m WHERE m.gone AND m.endpoint_id = p.id AND m.url = p.url)
+       RETURNING p.id
+     )
+     SELECT delivery_id, NULL AS disabled_id FROM moved UNION ALL SELECT NULL, id FROM disabled`,
+    columnsOf(attempts),
+  );
+  return {
+    deliveryIds: new Set(rows.flatMap((row) => row.delivery_id ?? [])),
+    disabledEndpointIds: rows.flatMap((row) => row.disabled_id ?? []),
+  };
+}
+
+const STATE_BY_DECISION = { delivered: "delivered", retry: "due", failed: "failed" } as const;
+
+function columnsOf(attempts: readonly RecordedAttempt[]): unknown[][] {
+  return [
+    attempts.map(({ claim }) => claim.deliveryId),
+    attempts.map(({ claim }) => claim.attempt),
+    attempts.map(({ decision }) => STATE_BY_DECISION[decision.next]),
+    attempts.map(({ decision }) => (decision.next === "retry" ? Math.ceil(decision.waitMs) : 0)),
+    attempts.map(({ disablesEndpoint }) => disablesEndpoint),
+    attempts.map(({ claim }) => claim.url),
+    attempts.map(({ startedMsAgo }) => Math.round(startedMsAgo)),
+    attempts.map(({ outcome }) => outcome.durationMs),
+    attempts.map(({ outcome }) => outcome.httpStatus),
+    attempts.map(({ outcome }) => outcome.error),
+    attempts.map(({ outcome }) => outcome.responseBody),
+  ];
+}
+
+/**
+ * Hands claims back without an outcome: to stop, or when this machine could not try. The attempt's number stays
+ * used, so that it still fences; the schedule counts recorded attempts only, so the endpoint loses none.
+ *
+ * @param waitMs how long nobody shall try; 0 hands over to whoever comes next
+ */
+export async function releaseClaims(
+  sql: Sql,
+  claims: readonly Pick<ClaimedDelivery, "deliveryId" | "attempt">[],
+  waitMs: number,
+): Promise<void> {
+  if (claims.length === 0) return;
+  await sql.query(
+    `UPDATE deliveries d SET claimed_until = NULL,
+       next_attempt_at = greatest(d.next_attempt_at, now() + $3::bigint * interval '1 millisecond')
+     FROM unnest($1::uuid[], $2::integer[]) AS c(delivery_id, attempt)
+     WHERE d.id = c.delivery_id AND d.attempt = c.attempt AND d.state = 'due'`,
+    [claims.map((claim) => claim.deliveryId), claims.map((claim) => claim.attempt), Math.ceil(waitMs)],
+  );
+}
+
+/** Milliseconds until the next attempt that is not due yet; `null` when none waits. */
+export async function nextAttemptInMs(sql: Sql): Promise<number | null> {
+  const [row] = await sql.query<{ ms: number }>(
+    `SELECT extract(epoch FROM d.next_attempt_at - now())::double precision * 1000 AS ms
+     FROM deliveries d JOIN endpoints p ON p.id = d.endpoint_id
+     WHERE d.state = 'due' AND d.next_attempt_at > now() AND p.status = 'enabled' AND p.deleted_at IS NULL
+     ORDER BY d.next_attempt_at LIMIT 1`,
+  );
+  return row === undefined ? null : Math.ceil(row.ms);
+}
+
+/** Ends what is still due to deleted endpoints: nobody will send it any more. At most `limit` at once. */
+export async function failDeliveriesOfDeletedEndpoints(sql: Sql, limit: number): Promise<number> {
+  const rows = await sql.query<{ id: string }>(
+    `UPDATE deliveries SET state = 'failed', claimed_until = NULL, finished_at = now()
+     WHERE id IN (
+       SELECT due.id FROM endpoints p CROSS JOIN LATERAL (
+         SELECT d.id FROM deliveries d
+         WHERE d.endpoint_id = p.id AND d.state = 'due' AND (d.claimed_until IS NULL OR d.claimed_until <= now())
+         LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+       ) due
+       WHERE p.deleted_at IS NOT NULL LIMIT $1
+     ) RETURNING id`,
+    [limit],
+  );
+  return rows.length;
+}
