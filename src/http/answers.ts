@@ -1,0 +1,122 @@
+/** What the API answers, as shapes: the source of its OpenAPI description, and what the tests hold answers against. */
+import { z } from "zod";
+import { DEPOSIT_STATUSES } from "../core/deposit.ts";
+import type { DepositBody } from "../core/deposit-body.ts";
+import { EVENT_TYPES } from "../core/event.ts";
+
+const time = z.iso.datetime().describe("RFC 3339, UTC.");
+const amount = z.string().describe("A decimal number in the currency.");
+const baseUnits = z.string().describe("The same as an integer in base units.");
+
+const depositKeys = {
+  id: z.string(),
+  sequence: z.int().describe("Counts up with every status change; of two callbacks the higher one is newer."),
+  status: z.enum(DEPOSIT_STATUSES),
+  reason: z.string().nullable(),
+  merchantId: z.string(),
+  userId: z.string(),
+  orderNo: z.string().nullable(),
+  chainId: z.int(),
+  currency: z.string().nullable().describe("null: the token is not listed."),
+  token: z.string().nullable().describe("null: the native coin."),
+  decimals: z.int().nullable(),
+  amount: amount.nullable().describe("null: the token is not listed, so its decimals are not known."),
+  amountBaseUnits: baseUnits,
+  from: z.string(),
+  to: z.string(),
+  txHash: z.string().nullable().describe("null: a validator's withdrawal."),
+  source: z.string().describe("Where in the transaction the value moved."),
+  blockNumber: z.int(),
+  blockHash: z.string(),
+  blockTime: time,
+  confirmations: z.int().describe("Depth at the cursor; a block at the cursor has 1."),
+  creditAt: z.string().nullable(),
+  unlockAt: z.string().nullable(),
+  detectedAt: time,
+  creditedAt: time.nullable(),
+  unlockedAt: time.nullable(),
+};
+
+export const depositShape: z.ZodType<DepositBody> = z.strictObject(depositKeys).meta({ id: "Deposit" });
+
+export const depositDetailShape = z
+  .strictObject({
+    ...depositKeys,
+    history: z
+      .array(
+        z.strictObject({
+          sequence: z.int(),
+          status: z.enum(DEPOSIT_STATUSES),
+          at: time,
+          blockNumber: z.int().describe("The block that holds the deposit after this move."),
+          blockHash: z.string(),
+        }),
+      )
+      .describe("Every status it ever had, oldest first."),
+    timing: z
+      .strictObject({
+        blockToDetectedMs: z.int().describe("From the block's own time until it was seen."),
+        detectedToCreditedMs: z.int().nullable(),
+        creditedToUnlockedMs: z.int().nullable(),
+      })
+      .describe("How long each stage took. null: not reached."),
+  })
+  .meta({ id: "DepositDetail" });
+
+export const addressShape = z
+  .strictObject({
+    address: z.string().describe("Checksummed (EIP-55)."),
+    userId: z.string(),
+    createdAt: time,
+  })
+  .meta({ id: "Address" });
+
+const assetBalanceShape = z.strictObject({
+  chainId: z.int(),
+  currency: z.string(),
+  token: z.string().nullable(),
+  decimals: z.int(),
+  available: amount,
+  availableBaseUnits: baseUnits,
+  locked: amount,
+  lockedBaseUnits: baseUnits,
+});
+
+export const balancesShape = z
+  .strictObject({
+    userId: z.string(),
+    assets: z.array(assetBalanceShape),
+    currencies: z
+      .array(z.strictObject({ currency: z.string(), available: amount, locked: amount }))
+      .describe("The same, added up over the assets of each currency."),
+  })
+  .meta({ id: "Balances" });
+
+export type BalancesBody = z.infer<typeof balancesShape>;
+
+const endpointKeys = {
+  id: z.string(),
+  url: z.string(),
+  events: z.array(z.enum(EVENT_TYPES)),
+  status: z.enum(["enabled", "disabled"]),
+  disabledReason: z.string().nullable(),
+  createdAt: time,
+};
+
+export const endpointShape = z.strictObject(endpointKeys).meta({ id: "Endpoint" });
+
+export const newEndpointShape = z
+  .strictObject({ ...endpointKeys, secret: z.string().describe("whsec_…; shown here and never again.") })
+  .meta({ id: "NewEndpoint" });
+
+export type EndpointBody = z.infer<typeof endpointShape>;
+
+/** A page of a list. */
+export function pageOf<Item extends z.ZodType>(item: Item, name: string) {
+  return z
+    .strictObject({
+      items: z.array(item),
+      nextCursor: z.string().nullable().describe("null: this is the last page."),
+    })
+    .meta({ id: name });
+}

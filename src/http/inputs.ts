@@ -1,0 +1,76 @@
+/** Values that requests carry, and how they are read. */
+import { z } from "zod";
+import { DEPOSIT_STATUSES } from "../core/deposit.ts";
+import { DepositdError } from "../core/errors.ts";
+import { EVENT_TYPES } from "../core/event.ts";
+import { type Address, type Hash, parseAddress, parseHash } from "../core/hex.ts";
+
+/** A text that one of the core's readers reads; its error becomes an issue with the reader's own code. */
+function readBy<Value>(read: (text: string) => Value) {
+  return z.string().transform((text, context): Value => {
+    try {
+      return read(text);
+    } catch (rawError) {
+      if (!(rawError instanceof DepositdError)) throw rawError;
+      context.issues.push({
+        code: "custom",
+        message: rawError.message,
+        params: { code: rawError.code },
+        input: text,
+      });
+      return z.NEVER;
+    }
+  });
+}
+
+export const address = readBy((text): Address => parseAddress(text, "it")).meta({
+  description: "0x and 40 hexadecimal digits; mixed case must be a right EIP-55 checksum.",
+  pattern: "^0[xX][0-9a-fA-F]{40}$",
+});
+
+export const hash = readBy((text): Hash => parseHash(text, "it")).meta({
+  description: "0x and 64 hexadecimal digits.",
+  pattern: "^0x[0-9a-fA-F]{64}$",
+});
+
+/**
+ * The merchant's own name for a user. No control characters (PostgreSQL refuses NUL, people cannot see the rest)
+ * and no half surrogates (two different ones would become the same replacement character).
+ */
+export const userId = z
+  .string()
+  .regex(/^[^\p{Cc}\p{Cs}]{1,200}$/u, { error: "must be 1 to 200 characters without control characters" })
+  .meta({
+    description: "The merchant's own name for the user, 1 to 200 characters.",
+    pattern: undefined,
+    minLength: 1,
+    maxLength: 200,
+  });
+
+/** An id of ours; what cannot be one is unknown, like one that nobody has. */
+export const id = z.string().regex(/^[\w-]{1,64}$/, { error: "is not an id" });
+
+export const depositStatus = z.enum(DEPOSIT_STATUSES);
+export const eventType = z.enum(EVENT_TYPES);
+
+const MAX_LIMIT = 200;
+const DEFAULT_LIMIT = 50;
+
+/** How much of a list, and from where. */
+export const pageQuery = {
+  limit: z
+    .string()
+    .regex(/^\d{1,3}$/, { error: `must be a number from 1 to ${MAX_LIMIT}` })
+    .transform(Number)
+    .pipe(z.int().min(1).max(MAX_LIMIT))
+    .default(DEFAULT_LIMIT)
+    .meta({
+      description: "How many items at most.",
+      type: "integer",
+      minimum: 1,
+      maximum: MAX_LIMIT,
+      default: DEFAULT_LIMIT,
+      pattern: undefined,
+    }),
+  cursor: z.string().max(500).optional().meta({ description: "`nextCursor` of the page before." }),
+};

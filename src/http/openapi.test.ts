@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createTestApi, type TestApi } from "../testing/api.ts";
+import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+
+let db: TestDatabase;
+let api: TestApi;
+beforeAll(async () => {
+  db = await createTestDatabase();
+  api = await createTestApi(db);
+});
+afterAll(() => db.drop());
+
+interface Description {
+  openapi: string;
+  paths: Record<
+    string,
+    Record<string, { parameters?: { name: string; in: string; required: boolean }[]; responses: object }>
+  >;
+  components: { schemas: Record<string, { properties: object }> };
+}
+
+async function describeApi(): Promise<Description> {
+  const answer = await api.call("GET", "/openapi.json", { key: null });
+  expect(answer.status).toBe(200);
+  return answer.body as Description;
+}
+
+test("describes every route that answers, with its parameters", async () => {
+  const { openapi, paths } = await describeApi();
+  expect(openapi).toBe("3.1.0");
+  const routes = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method} ${path}`),
+  );
+  expect(routes.sort()).toEqual([
+    "delete /v1/endpoints/{id}",
+    "get /healthz",
+    "get /metrics",
+    "get /openapi.json",
+    "get /readyz",
+    "get /v1/addresses/{address}",
+    "get /v1/deposits",
+    "get /v1/deposits/{id}",
+    "get /v1/endpoints",
+    "get /v1/endpoints/{id}",
+    "get /v1/users/{userId}/balances",
+    "patch /v1/endpoints/{id}",
+    "post /v1/addresses",
+    "post /v1/endpoints",
+  ]);
+  expect(
+    paths["/v1/deposits"]?.["get"]?.parameters?.map(({ name, in: place, required }) => [
+      name,
+      place,
+      required,
+    ]),
+  ).toEqual([
+    ["status", "query", false],
+    ["userId", "query", false],
+    ["txHash", "query", false],
+    ["address", "query", false],
+    ["limit", "query", false],
+    ["cursor", "query", false],
+  ]);
+});
+
+test("refers only to shapes that it has", async () => {
+  const description = await describeApi();
+  const text = JSON.stringify(description);
+  const names = [...text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name ?? "");
+  expect(Object.keys(description.components.schemas)).toEqual(expect.arrayContaining(names));
+  expect(Object.keys(description.components.schemas)).toEqual(
+    expect.arrayContaining([
+      "Deposit",
+      "DepositDetail",
+      "DepositPage",
+      "Endpoint",
+      "NewEndpoint",
+      "Balances",
+      "Problem",
+      "Address",
+    ]),
+  );
+  expect(text).not.toContain("$defs");
+  expect(text).not.toContain('"$schema"');
+});

@@ -1,0 +1,142 @@
+/** The API's description, OpenAPI 3.1, made of the same routes and shapes that answer requests. */
+import { z } from "zod";
+import { VERSION } from "../runtime/version.ts";
+import { problemShape } from "./problem.ts";
+import type { Route } from "./route.ts";
+
+type Json = Record<string, unknown>;
+
+const IDEMPOTENCY_PARAMETER: Json = {
+  name: "Idempotency-Key",
+  in: "header",
+  description:
+    "The same request under the same key is answered again, not done again. Kept for a day at least.",
+  schema: { type: "string", minLength: 1, maxLength: 255 },
+};
+
+export function describeApi(routes: readonly Route[], publicUrl: string): Json {
+  const components = new Map<string, unknown>();
+  const paths: Record<string, Json> = {};
+  for (const route of routes) {
+    paths[route.path] = {
+      ...paths[route.path],
+      [route.method.toLowerCase()]: describeRoute(route, components),
+    };
+  }
+  // The one that every route shares.
+  schemaOf(problemShape, "output", components);
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "depositd",
+      version: VERSION,
+      description:
+        "Deposits to watched addresses. Amounts are text, times RFC 3339 UTC, errors application/problem+json.",
+    },
+    servers: [{ url: publicUrl }],
+    security: [{ apiKey: [] }],
+    paths: { ...paths, ...SERVICE_PATHS },
+    components: {
+      securitySchemes: {
+        apiKey: {
+          type: "http",
+          scheme: "bearer",
+          description: "Of `depositd merchant create` or `key create`.",
+        },
+      },
+      schemas: Object.fromEntries([...components].sort(([a], [b]) => (a < b ? -1 : 1))),
+    },
+  };
+}
+
+function describeRoute(route: Route, components: Map<string, unknown>): Json {
+  const parameters = [
+    ...parametersOf(route.params, "path", components),
+    ...parametersOf(route.query, "query", components),
+    ...(route.method === "POST" ? [IDEMPOTENCY_PARAMETER] : []),
+  ];
+  const answers = Object.entries(route.answers).map(([status, { description, shape }]) => [
+    status,
+    { description, ...(shape === null ? {} : { content: content(schemaOf(shape, "output", components)) }) },
+  ]);
+  const problem = {
+    description: "A problem; its code says which.",
+    content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+  };
+  return {
+    summary: route.summary,
+    ...(parameters.length === 0 ? {} : { parameters }),
+    ...(route.body === undefined
+      ? {}
+      : { requestBody: { required: true, content: content(schemaOf(route.body, "input", components)) } }),
+    responses: { ...Object.fromEntries(answers), default: problem },
+  };
+}
+
+function content(schema: Json): Json {
+  return { "application/json": { schema } };
+}
+
+function parametersOf(
+  shape: z.ZodType | undefined,
+  place: "path" | "query",
+  components: Map<string, unknown>,
+): Json[] {
+  if (shape === undefined) return [];
+  const { properties = {}, required = [] } = schemaOf(shape, "input", components) as {
+    properties?: Record<string, Json>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: place,
+    required: required.includes(name),
+    schema,
+  }));
+}
+
+/** Shapes with an `id` go to the components and are referred to. */
+function schemaOf(shape: z.ZodType, direction: "input" | "output", components: Map<string, unknown>): Json {
+  const schema = z.toJSONSchema(shape, {
+    io: direction,
+    override: ({ jsonSchema }) => {
+      // Answers may grow: a client that refuses unknown keys would break on every addition.
+      if (direction === "output") delete jsonSchema.additionalProperties;
+      // `format: date-time` says it; the pattern is 300 characters of leap years.
+      if (jsonSchema.format === "date-time") delete jsonSchema.pattern;
+    },
+  });
+  const {
+    $schema: _,
+    $defs,
+    ...rest
+  } = JSON.parse(JSON.stringify(schema).replaceAll("#/$defs/", "#/components/schemas/")) as Json;
+  for (const [name, definition] of Object.entries(($defs ?? {}) as Json)) components.set(name, definition);
+  if (typeof rest["id"] !== "string" || direction === "input") return rest;
+  const { id, ...named } = rest;
+  components.set(String(id), named);
+  return { $ref: `#/components/schemas/${String(id)}` };
+}
+
+const page = (summary: string, type: string, statuses: Record<string, string>): Json => ({
+  get: {
+    summary,
+    security: [],
+    responses: Object.fromEntries(
+      Object.entries(statuses).map(([status, description]) => [
+        status,
+        { description, content: { [type]: {} } },
+      ]),
+    ),
+  },
+});
+
+const SERVICE_PATHS: Json = {
+  "/healthz": page("The process is alive.", "application/json", { 200: "It is." }),
+  "/readyz": page("Every part, with what holds it back.", "application/json", {
+    200: "Ready.",
+    503: "Not ready.",
+  }),
+  "/metrics": page("Metrics for Prometheus.", "text/plain", { 200: "The metrics." }),
+  "/openapi.json": page("This description.", "application/json", { 200: "OpenAPI 3.1." }),
+};

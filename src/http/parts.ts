@@ -1,0 +1,26 @@
+/** What the HTTP face is built of. */
+import type { Database } from "../db/database.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { HttpConfig } from "../runtime/config/config.ts";
+import type { Logger } from "../runtime/logger.ts";
+import type { Metrics } from "../runtime/metrics.ts";
+import type { Random } from "../runtime/random.ts";
+import type { SecretBox } from "../runtime/secret-box.ts";
+import type { Readiness } from "./readiness.ts";
+
+export interface HttpParts {
+  readonly http: HttpConfig;
+  /** `callbacks.allowPrivateTargets`: which callback URLs are taken. */
+  readonly allowPrivateTargets: boolean;
+  readonly database: Database;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly metrics: Metrics;
+  /** Seals endpoint secrets. */
+  readonly secretBox: SecretBox;
+  /** What an endpoint missed while it was disabled is due now. A hint: losing it costs a sweep. */
+  readonly wakeDeliverer: () => Promise<void>;
+  /** How every part is. It should answer within a second or two; after five the server calls it not ready. */
+  readonly readiness: () => Promise<Readiness>;
+}

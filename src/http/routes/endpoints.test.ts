@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createTestApi, type TestApi } from "../../testing/api.ts";
+import { createTestDatabase, type TestDatabase } from "../../testing/database.ts";
+import { type EndpointBody, endpointShape, newEndpointShape, pageOf } from "../answers.ts";
+
+let db: TestDatabase;
+let api: TestApi;
+let wakes = 0;
+beforeAll(async () => {
+  db = await createTestDatabase();
+  api = await createTestApi(db, {
+    wakeDeliverer: async () => {
+      wakes += 1;
+    },
+  });
+});
+afterAll(() => db.drop());
+
+const create = async (url = "https://shop.example/callbacks"): Promise<EndpointBody & { secret: string }> => {
+  const answer = await api.call("POST", "/v1/endpoints", { body: { url } });
+  return newEndpointShape.parse(answer.body);
+};
+
+describe("an endpoint", () => {
+  test("is made with a secret that is shown once", async () => {
+    const { secret, ...endpoint } = await create();
+    expect(Buffer.from(secret.replace(/^whsec_/, ""), "base64")).toHaveLength(32);
+    expect(endpoint).toMatchObject({
+      url: "https://shop.example/callbacks",
+      status: "enabled",
+      disabledReason: null,
+    });
+    expect(endpoint.events).toContain("deposit.credited");
+    expect(endpoint.events).not.toContain("deposit.ignored");
+
+    const shown = await api.call("GET", `/v1/endpoints/${endpoint.id}`);
+    expect(endpointShape.parse(shown.body)).toEqual(endpoint);
+  });
+
+  test("is changed by what is named, and wakes the deliverer when it is enabled", async () => {
+    const { id } = await create();
+    const path = `/v1/endpoints/${id}`;
+    expect(await api.call("PATCH", path, { body: { status: "disabled" } })).toMatchObject({
+      status: 200,
+      body: { status: "disabled", disabledReason: "by_merchant" },
+    });
+    const before = wakes;
+    const body = { status: "enabled", events: ["deposit.credited"], url: "https://shop.example/new" };
+    expect(await api.call("PATCH", path, { body })).toMatchObject({ status: 200, body });
+    expect(wakes).toBe(before + 1);
+  });
+
+  test("is gone once it is deleted", async () => {
+    const { id } = await create();
+    expect(await api.call("DELETE", `/v1/endpoints/${id}`)).toMatchObject({ status: 204, text: "" });
+    for (const method of ["GET", "DELETE"] as const) {
+      expect(await api.call(method, `/v1/endpoints/${id}`)).toMatchObject({
+        status: 404,
+        body: { code: "not_found" },
+      });
+    }
+  });
+
+  test("is nobody else's", async () => {
+    const { id } = await create();
+    const { key } = await api.addMerchant("Stranger");
+    for (const method of ["GET", "DELETE", "PATCH"] as const) {
+      const call = { key, ...(method === "PATCH" ? { body: { status: "disabled" } } : {}) };
+      expect(await api.call(method, `/v1/endpoints/${id}`, call)).toMatchObject({ status: 404 });
+    }
+    expect((await api.call("GET", "/v1/endpoints", { key })).body).toEqual({ items: [], nextCursor: null });
+  });
+
+  test.each(["http://shop.example/", "https://127.0.0.1/", "https://user:pw@shop.example/", "nonsense"])(
+    "G7: cannot be at %s",
+    async (url) => {
+      expect(await api.call("POST", "/v1/endpoints", { body: { url } })).toMatchObject({
+        status: 422,
+        body: { code: "invalid_url" },
+      });
+    },
+  );
+
+  test.each([
+    { url: "https://a.example", events: ["deposit.lost"] },
+    { url: "https://a.example", events: [] },
+    {},
+  ])("cannot be %j", async (body) => {
+    expect(await api.call("POST", "/v1/endpoints", { body })).toMatchObject({
+      status: 400,
+      body: { code: "invalid_request" },
+    });
+  });
+});
+
+describe("the list of endpoints", () => {
+  test("comes in pages that hold each once", async () => {
+    const { key } = await api.addMerchant("Pages");
+    for (const name of ["a", "b", "c", "d", "e"]) {
+      await api.call("POST", "/v1/endpoints", { key, body: { url: `https://${name}.example/` } });
+    }
+    const urls: string[] = [];
+    let query = "limit=2";
+    for (;;) {
+      const answer = await api.call("GET", `/v1/endpoints?${query}`, { key });
+      const page = pageOf(endpointShape, "EndpointPage").parse(answer.body);
+      urls.push(...page.items.map((endpoint) => endpoint.url));
+      if (page.nextCursor === null) break;
+      query = `limit=2&cursor=${page.nextCursor}`;
+    }
+    expect(urls).toEqual(["a", "b", "c", "d", "e"].map((name) => `https://${name}.example/`));
+  });
+});
+
+describe("under an Idempotency-Key", () => {
+  test("one endpoint is made, and its secret is shown again but not kept in clear", async () => {
+    const { key } = await api.addMerchant("Once");
+    const call = {
+      key,
+      body: { url: "https://once.example/" },
+      headers: { "idempotency-key": "endpoint-1" },
+    };
+    const first = await api.call("POST", "/v1/endpoints", call);
+    const again = await api.call("POST", "/v1/endpoints", call);
+    expect([again.status, again.text]).toEqual([201, first.text]);
+    const list = await api.call("GET", "/v1/endpoints", { key });
+    expect(pageOf(endpointShape, "EndpointPage").parse(list.body).items).toHaveLength(1);
+
+    const { secret } = newEndpointShape.parse(first.body);
+    const [row] = await db.database.query<{ text: string }>(
+      "SELECT string_agg(i::text, ' ') AS text FROM idempotency_keys i",
+    );
+    expect(row?.text).not.toContain(secret);
+    expect(row?.text).not.toContain(secret.slice(6));
+    expect(row?.text).not.toContain(Buffer.from(secret).toString("base64").slice(4, 20));
+  });
+});

@@ -1,0 +1,125 @@
+/** Callback endpoints. */
+import { z } from "zod";
+import { EVENT_TYPES } from "../../core/event.ts";
+import {
+  createEndpoint,
+  deleteEndpoint,
+  ENDPOINT_STATUSES,
+  type Endpoint,
+  getEndpoint,
+  listEndpoints,
+  updateEndpoint,
+} from "../../delivery/endpoint-store.ts";
+import { type EndpointBody, endpointShape, newEndpointShape, pageOf } from "../answers.ts";
+import { eventType, id, pageQuery } from "../inputs.ts";
+import { decodeCursor, toPage } from "../page-cursor.ts";
+import type { HttpParts } from "../parts.ts";
+import { type Route, route } from "../route.ts";
+
+const url = z.string().max(2_000).describe("https, to a public address.");
+const events = z
+  .array(eventType)
+  .min(1)
+  .max(EVENT_TYPES.length)
+  .describe("The types it gets. Left out: all but deposit.ignored.");
+const params = z.strictObject({ id });
+
+export function endpointRoutes(
+  parts: Pick<HttpParts, "secretBox" | "random" | "allowPrivateTargets" | "wakeDeliverer">,
+): readonly Route[] {
+  const policy = { allowPrivateTargets: parts.allowPrivateTargets };
+  return [
+    route({
+      method: "POST",
+      path: "/v1/endpoints",
+      summary: "Make a callback endpoint. Its secret is in this answer only.",
+      body: z.strictObject({ url, events: events.optional() }),
+      answers: { 201: { description: "The endpoint, with its secret.", shape: newEndpointShape } },
+      hasSecretAnswer: true,
+      handle: async ({ caller, body, database }) => {
+        const wanted = {
+          merchantId: caller.merchantId,
+          url: body.url,
+          ...(body.events === undefined ? {} : { events: body.events }),
+        };
+        const { endpoint, secret } = await createEndpoint({ ...parts, database }, wanted, policy);
+        return { status: 201, body: { ...endpointBody(endpoint), secret } };
+      },
+    }),
+    route({
+      method: "GET",
+      path: "/v1/endpoints",
+      summary: "Callback endpoints, in the order they were made.",
+      query: z.strictObject(pageQuery),
+      answers: { 200: { description: "A page of endpoints.", shape: pageOf(endpointShape, "EndpointPage") } },
+      handle: async ({ caller, query, database }) => {
+        const all = await listEndpoints(database, caller.merchantId);
+        const rest = query.cursor === undefined ? all : afterCursor(all, query.cursor);
+        const page = toPage(rest, query.limit, (endpoint) => ({ at: endpoint.createdAt, id: endpoint.id }));
+        return { status: 200, body: { ...page, items: page.items.map(endpointBody) } };
+      },
+    }),
+    route({
+      method: "GET",
+      path: "/v1/endpoints/{id}",
+      summary: "One callback endpoint.",
+      params,
+      answers: { 200: { description: "The endpoint.", shape: endpointShape } },
+      handle: async ({ caller, params: { id: endpointId }, database }) => ({
+        status: 200,
+        body: endpointBody(await getEndpoint(database, caller.merchantId, endpointId)),
+      }),
+    }),
+    route({
+      method: "PATCH",
+      path: "/v1/endpoints/{id}",
+      summary:
+        "Change an endpoint's URL, event types or status. What it missed while disabled is sent when it is enabled.",
+      params,
+      body: z.strictObject({
+        url: url.optional(),
+        events: events.optional(),
+        status: z.enum(ENDPOINT_STATUSES).optional(),
+      }),
+      answers: { 200: { description: "The endpoint as it is now.", shape: endpointShape } },
+      handle: async ({ caller, params: { id: endpointId }, body, database }) => {
+        const changes = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+        const endpoint = await updateEndpoint(database, caller.merchantId, endpointId, changes, policy);
+        if (body.status === "enabled") await parts.wakeDeliverer();
+        return { status: 200, body: endpointBody(endpoint) };
+      },
+    }),
+    route({
+      method: "DELETE",
+      path: "/v1/endpoints/{id}",
+      summary: "End an endpoint. What was not delivered to it will not be.",
+      params,
+      answers: { 204: { description: "It is gone.", shape: null } },
+      handle: async ({ caller, params: { id: endpointId }, database }) => {
+        await deleteEndpoint(database, caller.merchantId, endpointId);
+        return { status: 204, body: undefined };
+      },
+    }),
+  ];
+}
+
+/**
+ * A merchant has a handful of endpoints, so the page is cut here and not in the database. When the one that ended
+ * the page before was deleted meanwhile, those made later follow.
+ */
+function afterCursor(all: readonly Endpoint[], cursor: string): readonly Endpoint[] {
+  const end = decodeCursor(cursor);
+  const index = all.findIndex((endpoint) => endpoint.id === end.id);
+  return index === -1 ? all.filter((endpoint) => endpoint.createdAt > end.at) : all.slice(index + 1);
+}
+
+function endpointBody(endpoint: Endpoint): EndpointBody {
+  return {
+    id: endpoint.id,
+    url: endpoint.url,
+    events: EVENT_TYPES.filter((type) => endpoint.events.includes(type)),
+    status: endpoint.status,
+    disabledReason: endpoint.disabledReason,
+    createdAt: endpoint.createdAt.toISOString(),
+  };
+}
