@@ -59,11 +59,9 @@ export function openDatabase(options: DatabaseOptions): Database {
     application_name: options.applicationName ?? "depositd",
     keepAlive: true,
     types,
-  });
-  pool.on("connect", (client) => {
-    void client
-      .query(SESSION_SETTINGS)
-      .catch((error: unknown) => options.logger.warn("Failed to set up a session", { error }));
+    onConnect: async (client) => {
+      await client.query(SESSION_SETTINGS);
+    },
   });
   // An idle connection that breaks is replaced at its next use; without a listener it would end the process.
   pool.on("error", (error) => options.logger.warn("Lost an idle database connection", { error }));

@@ -223,7 +223,8 @@ async function handleReorg(
     });
   }
   if (undone.deliveryCount > 0) await parts.wakers.deliver();
-  await bringTo(parts, local, header, signal);
+  // Nothing to undo: the nodes changed branches between two answers. The next look sees where they are.
+  if (depth > 0) await bringTo(parts, local, header, signal);
 }
 
 /** Keeps what the nodes say of head and tags, and wakes the settlers when a tag made deposits due. */

@@ -1,0 +1,105 @@
+/** How every part of this process is, for `/readyz`. */
+import { coerceError, DepositdError } from "./core/errors.ts";
+import type { Database } from "./db/database.ts";
+import type { ChainReadiness, NodeReadiness, PartReadiness, Readiness } from "./http/readiness.ts";
+import type { NodeStatus } from "./rpc/node-record.ts";
+import type { ChainConfig } from "./runtime/config/config.ts";
+import type { WorkerHealth } from "./runtime/supervisor.ts";
+import { type ChainState, listChainStates } from "./scanner/chain-store.ts";
+
+export interface ReadinessParts {
+  readonly database: Database;
+  readonly chains: readonly ChainConfig[];
+  /** What keeps the daemon from starting its work, if anything does. */
+  startProblem(): string | null;
+  pingQueue(): Promise<void>;
+  nodesOf(chainId: number): readonly NodeStatus[];
+  workers(): readonly WorkerHealth[];
+}
+
+const fine: PartReadiness = { ready: true, problem: null };
+
+export async function readReadiness(parts: ReadinessParts): Promise<Readiness> {
+  const startProblem = parts.startProblem();
+  const [states, queue] = await Promise.all([readStates(parts.database), probe(() => parts.pingQueue())]);
+  const database = "problem" in states ? states : fine;
+  const chains = parts.chains.map((chain) =>
+    chainReadiness(chain, "problem" in states ? undefined : states.get(chain.id), parts.nodesOf(chain.id)),
+  );
+  const workers = parts.workers().map((worker) => ({ name: worker.name, ...workerProblem(worker) }));
+  const starting: PartReadiness = startProblem === null ? database : { ready: false, problem: startProblem };
+  const all: readonly PartReadiness[] = [starting, queue, ...chains, ...workers];
+  return { ready: all.every((part) => part.ready), database: starting, queue, chains, workers };
+}
+
+async function readStates(database: Database): Promise<Map<number, ChainState> | PartReadiness> {
+  try {
+    const states = await listChainStates(database);
+    return new Map(states.map((state) => [state.chainId, state]));
+  } catch (rawError) {
+    return { ready: false, problem: problemText(rawError) };
+  }
+}
+
+async function probe(ask: () => Promise<void>): Promise<PartReadiness> {
+  try {
+    await ask();
+    return fine;
+  } catch (rawError) {
+    return { ready: false, problem: problemText(rawError) };
+  }
+}
+
+function chainReadiness(
+  chain: ChainConfig,
+  state: ChainState | undefined,
+  nodes: readonly NodeStatus[],
+): ChainReadiness {
+  const asNumber = (number: bigint | null | undefined) => (number == null ? null : Number(number));
+  const head = state?.headNumber ?? null;
+  const cursor = state?.cursorNumber ?? null;
+  return {
+    ...chainProblem(state, nodes),
+    chainId: chain.id,
+    name: chain.name,
+    state: cursor === null ? "starting" : (state?.state ?? "starting"),
+    headNumber: asNumber(head),
+    cursorNumber: asNumber(cursor),
+    lagBlocks: head === null || cursor === null ? null : Math.max(0, Number(head - cursor)),
+    safeNumber: asNumber(state?.safeNumber),
+    finalizedNumber: asNumber(state?.finalizedNumber),
+    cursorAt: state?.cursorAt?.toISOString() ?? null,
+    leaseHolder: state?.leaseHolder ?? null,
+    nodes: nodes.map(nodeReadiness),
+  };
+}
+
+/** A chain is well when it is followed and one of its nodes answers. */
+function chainProblem(state: ChainState | undefined, nodes: readonly NodeStatus[]): PartReadiness {
+  if (state?.state === "halted") return { ready: false, problem: state.stateReason };
+  if (state === undefined || state.cursorNumber === null)
+    return { ready: false, problem: "It has not begun to follow the chain" };
+  const problems = nodes.map(nodeProblem);
+  const isDeaf = nodes.length > 0 && problems.every((problem) => problem !== null);
+  return isDeaf ? { ready: false, problem: problems[0] ?? null } : fine;
+}
+
+function nodeReadiness(node: NodeStatus): NodeReadiness {
+  const problem = nodeProblem(node);
+  return { node: node.name, ready: problem === null, problem };
+}
+
+function nodeProblem(node: NodeStatus): string | null {
+  if (node.state === "ok" || node.state === "unasked") return null;
+  return node.lastError?.message ?? `It is ${node.state}`;
+}
+
+function workerProblem(worker: WorkerHealth): PartReadiness {
+  if (worker.state === "running" || worker.state === "stopped") return fine;
+  return { ready: false, problem: worker.error ?? `It is ${worker.state}` };
+}
+
+function problemText(rawError: unknown): string {
+  const error = coerceError(rawError);
+  return error instanceof DepositdError ? error.message : `${error.name}: ${error.message}`;
+}

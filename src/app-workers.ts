@@ -1,0 +1,147 @@
+/** The workers of each role. */
+import type { KnownAsset } from "./core/asset.ts";
+import type { Database } from "./db/database.ts";
+import { followChain } from "./flow/follow-chain.ts";
+import type { FollowerMetrics } from "./flow/follower-parts.ts";
+import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
+import type { Wakers } from "./flow/wake-workers.ts";
+import type { AddressWatch } from "./flow/watch-addresses.ts";
+import { deleteIdempotencyKeys } from "./merchants/idempotency-store.ts";
+import type { ChainNodes } from "./rpc/chain-nodes.ts";
+import type { Clock } from "./runtime/clock.ts";
+import type { ChainConfig, Config } from "./runtime/config/config.ts";
+import type { Logger } from "./runtime/logger.ts";
+import type { Metrics } from "./runtime/metrics.ts";
+import type { Worker } from "./runtime/supervisor.ts";
+
+export interface WorkerParts {
+  readonly config: Config;
+  readonly database: Database;
+  readonly wakers: Wakers;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** This process, by a name an operator recognises. */
+  readonly instance: string;
+}
+
+/** One follower for each chain. */
+export function scanWorkers(
+  parts: WorkerParts,
+  nodesOf: ReadonlyMap<number, ChainNodes>,
+  assetsOf: ReadonlyMap<number, readonly KnownAsset[]>,
+  watch: AddressWatch,
+): Worker[] {
+  return parts.config.chains.flatMap((chain) => {
+    const nodes = nodesOf.get(chain.id);
+    if (nodes === undefined) return [];
+    const assets = assetsOf.get(chain.id) ?? [];
+    return [
+      { name: `follow ${chain.id}`, run: (signal) => follow(parts, chain, nodes, assets, watch, signal) },
+    ];
+  });
+}
+
+function follow(
+  parts: WorkerParts,
+  chain: ChainConfig,
+  nodes: ChainNodes,
+  assets: readonly KnownAsset[],
+  watch: AddressWatch,
+  signal: AbortSignal,
+): Promise<void> {
+  const { database, wakers, clock, logger } = parts;
+  const ingest = {
+    database,
+    chainId: chain.id,
+    assets: new Map(assets.map((asset) => [asset.token, asset])),
+    reorgWindow: chain.reorgWindow,
+    watch,
+  };
+  const { leaseMs } = parts.config;
+  const metrics = followerMetrics(parts.metrics);
+  return followChain(
+    { database, chain, nodes, ingest, wakers, clock, logger, metrics, holder: parts.instance, leaseMs },
+    signal,
+  );
+}
+
+export function settlerParts(parts: WorkerParts, queue: SettlerParts["queue"]): SettlerParts {
+  const { metrics } = parts;
+  return {
+    ...parts,
+    queue,
+    sweepIntervalMs: parts.config.sweepIntervalMs,
+    retryMs: Math.min(1_000, ...parts.config.chains.map((chain) => chain.blockTimeMs)),
+    onSettled: (chainId, credited, unlocked, from) => {
+      const chain_id = String(chainId);
+      metrics.depositMoves.inc({ chain_id, status: "credited" }, credited);
+      metrics.depositMoves.inc({ chain_id, status: "unlocked" }, unlocked);
+      if (from === "sweep") metrics.sweepFinds.inc({ queue: "settle" }, credited + unlocked);
+    },
+  };
+}
+
+/** The queue's jobs, and the sweep beside them. */
+export function settleWorkers(parts: SettlerParts): Worker[] {
+  return [
+    { name: "sweep deposits", run: (signal) => sweepDeposits(parts, signal) },
+    {
+      name: "settle",
+      run: async (signal) => {
+        const worker = workSettleQueue(parts);
+        try {
+          await untilAborted(signal);
+        } finally {
+          await worker.close();
+        }
+      },
+    },
+  ];
+}
+
+const KEEP_IDEMPOTENCY_HOURS = 72;
+const HOUSEKEEPING_MS = 3_600_000;
+
+/** What is kept for a while only. */
+export function housekeepingWorker(parts: WorkerParts): Worker {
+  return {
+    name: "housekeeping",
+    run: async (signal) => {
+      while (!signal.aborted) {
+        const deleted = await deleteIdempotencyKeys(parts.database, KEEP_IDEMPOTENCY_HOURS);
+        if (deleted > 0) parts.logger.info("Deleted old idempotency keys", { count: deleted });
+        await parts.clock.sleep(HOUSEKEEPING_MS, signal);
+      }
+    },
+  };
+}
+
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function followerMetrics(metrics: Metrics): FollowerMetrics {
+  return {
+    onHead: (chainId, headNumber) => {
+      metrics.chainHead.set({ chain_id: String(chainId) }, Number(headNumber));
+    },
+    onIngested: (chainId, cursorNumber, blocks, transfers, deposits) => {
+      const chain_id = String(chainId);
+      metrics.chainCursor.set({ chain_id }, Number(cursorNumber));
+      metrics.blocksIngested.inc({ chain_id }, blocks);
+      metrics.transfersMatched.inc({ chain_id }, transfers);
+      metrics.depositsSeen.inc({ chain_id, status: "pending" }, deposits);
+    },
+    onReorg: (chainId, depth, orphaned, reversed) => {
+      const chain_id = String(chainId);
+      metrics.reorgs.inc({ chain_id });
+      metrics.reorgBlocks.inc({ chain_id }, depth);
+      metrics.depositMoves.inc({ chain_id, status: "orphaned" }, orphaned);
+      metrics.depositMoves.inc({ chain_id, status: "reversed" }, reversed);
+    },
+  };
+}

@@ -1,0 +1,299 @@
+/**
+ * The composition root: builds the parts, starts and stops them in order. No rules of its own.
+ *
+ *   open the database → answer HTTP, so that /readyz can say what is missing → prepare the database → queue →
+ *   workers.   Stopped in the opposite order.
+ */
+import { hostname } from "node:os";
+import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
+import {
+  housekeepingWorker,
+  scanWorkers,
+  settlerParts,
+  settleWorkers,
+  untilAborted,
+  type WorkerParts,
+} from "./app-workers.ts";
+import { coerceError, isRetryable } from "./core/errors.ts";
+import type { OpenedDatabase } from "./db/open-database.ts";
+import { openUnpreparedDatabase } from "./db/open-database.ts";
+import { createDeliverer } from "./flow/deliver-callbacks.ts";
+import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
+import { createWakers, type Wakers } from "./flow/wake-workers.ts";
+import { loadAddressWatch } from "./flow/watch-addresses.ts";
+import { createHttpServer } from "./http/server.ts";
+import { type ChainNodes, createChainNodes } from "./rpc/chain-nodes.ts";
+import { type Clock, systemClock } from "./runtime/clock.ts";
+import type { Config } from "./runtime/config/config.ts";
+import type { Logger } from "./runtime/logger.ts";
+import { createMetrics, type Metrics } from "./runtime/metrics.ts";
+import { createQueue, type Queue } from "./runtime/queue/queue.ts";
+import { systemRandom } from "./runtime/random.ts";
+import { createSecretBox, type SecretBox } from "./runtime/secret-box.ts";
+import { createSupervisor, type Worker } from "./runtime/supervisor.ts";
+
+export const ROLES = ["scan", "settle", "deliver", "http"] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly roles: readonly Role[];
+  /** Encrypts endpoint secrets. */
+  readonly secretKey: Buffer;
+  readonly logger: Logger;
+  /** Aborted to stop. */
+  readonly signal: AbortSignal;
+  readonly onReady?: (info: { readonly url: string | null }) => void;
+}
+
+/**
+ * Runs until the signal aborts, and resolves when everything is put down.
+ *
+ * @throws {FatalError} what a person has to mend first: the schema, an asset that changed, the embedded database
+ */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const closing = createClosing(options.logger);
+  try {
+    await startDaemon(options, closing);
+    await untilAborted(options.signal);
+    options.logger.info("Stopping");
+  } finally {
+    await closing.closeAll();
+  }
+  options.logger.info("Stopped");
+}
+
+async function startDaemon(options: DaemonOptions, closing: Closing): Promise<void> {
+  const { config, logger, roles, signal } = options;
+  const clock = systemClock;
+  const random = systemRandom;
+  const metrics = createMetrics();
+  const instance = `${hostname()}:${process.pid}:${random.bytes(3).toString("hex")}`;
+
+  const opened = await openUnpreparedDatabase(config, {
+    logger,
+    clock,
+    random,
+    migrate: config.database.migrate,
+  });
+  closing.add("database", opened.close);
+  const database = opened.database;
+  const nodesOf = openNodes(config, roles, clock, logger, closing);
+  const supervisor = createSupervisor({ logger, clock, random, graceMs: config.shutdownGraceMs });
+  const secretBox = createSecretBox(options.secretKey, random);
+
+  const state: { problem: string | null; queue: Queue | undefined } = {
+    problem: "It is starting",
+    queue: undefined,
+  };
+  const readinessParts: ReadinessParts = {
+    database,
+    chains: roles.includes("scan") ? config.chains : [],
+    startProblem: () => state.problem,
+    pingQueue: async () => state.queue?.ping(),
+    nodesOf: (chainId) => nodesOf.get(chainId)?.nodes() ?? [],
+    workers: () => supervisor.health(),
+  };
+  const url = roles.includes("http")
+    ? await listen(
+        {
+          config,
+          database,
+          logger,
+          clock,
+          metrics,
+          secretBox,
+          readinessParts,
+          wakeDeliverer: () => state.wakeDeliverer(),
+        },
+        closing,
+      )
+    : null;
+
+  const assetsOf = await prepare(opened, config, { logger, clock, signal }, (problem) => {
+    state.problem = problem;
+  });
+  if (assetsOf === undefined) return;
+
+  const queue = createQueue({
+    config: config.queue,
+    databaseUrl: opened.url,
+    logger,
+    clock,
+    onHintLost: (name) => metrics.queueNudgesLost.inc({ queue: name }),
+  });
+  state.queue = queue;
+  closing.add("queue", () => queue.close(config.shutdownGraceMs));
+  closing.add("workers", () => supervisor.stop());
+  const base = { config, database, clock, logger, metrics, instance };
+  const { workers, wakers } = await buildWorkers({ ...base, roles, queue, secretBox, nodesOf, assetsOf });
+  supervisor.start(workers);
+  state.wakeDeliverer = wakers.deliver;
+  state.problem = null;
+  logger.info("Started", { roles, instance, url, chains: config.chains.map((chain) => chain.id) });
+  options.onReady?.({ url });
+}
+
+/** What HTTP needs before all of it is there. */
+interface StartState {
+  /** What keeps the daemon from its work; `null` when nothing does. */
+  problem: string | null;
+  queue: Queue | undefined;
+  wakeDeliverer: () => Promise<void>;
+}
+
+interface BuildParts extends Omit<WorkerParts, "wakers"> {
+  readonly roles: readonly Role[];
+  readonly queue: Queue;
+  readonly secretBox: SecretBox;
+  readonly nodesOf: ReadonlyMap<number, ChainNodes>;
+  readonly assetsOf: RegisteredAssets;
+}
+
+async function buildWorkers(parts: BuildParts): Promise<{ workers: Worker[]; wakers: Wakers }> {
+  const { config, database, queue, clock, logger, metrics, roles } = parts;
+  const deliverer = roles.includes("deliver")
+    ? createDeliverer({
+        database,
+        secretBox: parts.secretBox,
+        callbacks: config.callbacks,
+        sweepIntervalMs: config.sweepIntervalMs,
+        graceMs: config.shutdownGraceMs,
+        clock,
+        random: systemRandom,
+        logger,
+        metrics,
+        onRetryAt: (time: Date) => wakers.deliverAt(time),
+      })
+    : undefined;
+  const wakers = createWakers({
+    queue,
+    clock,
+    random: systemRandom,
+    ...(deliverer === undefined ? {} : { deliverHere: deliverer.nudge }),
+  });
+  const workerParts: WorkerParts = { ...parts, wakers };
+
+  const workers: Worker[] = [housekeepingWorker(workerParts)];
+  if (roles.includes("scan")) {
+    const watch = await loadAddressWatch(database, systemRandom);
+    workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.assetsOf, watch));
+  }
+  if (roles.includes("settle")) workers.push(...settleWorkers(settlerParts(workerParts, queue)));
+  if (deliverer !== undefined) workers.push(...deliverWorkers(queue, deliverer));
+  return { workers, wakers };
+}
+
+/** The pump itself, and the queue's jobs that wake it. */
+function deliverWorkers(
+  queue: Queue,
+  deliverer: { nudge(): void; run(signal: AbortSignal): Promise<void> },
+): Worker[] {
+  return [
+    { name: "deliver", run: (signal) => deliverer.run(signal) },
+    {
+      name: "deliver jobs",
+      run: async (signal) => {
+        const worker = queue.work("deliver", { concurrency: 1, handle: async () => deliverer.nudge() });
+        try {
+          await untilAborted(signal);
+        } finally {
+          await worker.close();
+        }
+      },
+    },
+  ];
+}
+
+function openNodes(
+  config: Config,
+  roles: readonly Role[],
+  clock: Clock,
+  logger: Logger,
+  closing: Closing,
+): ReadonlyMap<number, ChainNodes> {
+  if (!roles.includes("scan")) return new Map();
+  const nodesOf = new Map(
+    config.chains.map((chain) => [chain.id, createChainNodes({ chain, clock, logger })]),
+  );
+  closing.add("nodes", async () => {
+    await Promise.all([...nodesOf.values()].map((nodes) => nodes.close()));
+  });
+  return nodesOf;
+}
+
+interface ListenParts {
+  readonly config: Config;
+  readonly database: OpenedDatabase["database"];
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly secretBox: SecretBox;
+  readonly readinessParts: ReadinessParts;
+  readonly wakeDeliverer: () => Promise<void>;
+}
+
+async function listen(parts: ListenParts, closing: Closing): Promise<string> {
+  const { config, readinessParts, ...rest } = parts;
+  const server = createHttpServer({
+    ...rest,
+    http: config.http,
+    allowPrivateTargets: config.callbacks.allowPrivateTargets,
+    random: systemRandom,
+    readiness: () => readReadiness(readinessParts),
+  });
+  closing.add("http", () => server.close());
+  const { host, port } = await server.listen();
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/**
+ * Tries until the database is there: a daemon that is started before its database waits for it.
+ *
+ * @returns `undefined` when it was stopped meanwhile
+ */
+async function prepare(
+  opened: OpenedDatabase,
+  config: Config,
+  runtime: { logger: Logger; clock: Clock; signal: AbortSignal },
+  onProblem: (problem: string) => void,
+): Promise<RegisteredAssets | undefined> {
+  // 0.5, 1, 2, 4, 8, 10, 10, … seconds
+  for (let delayMs = 500; !runtime.signal.aborted; delayMs = Math.min(10_000, delayMs * 2)) {
+    try {
+      await opened.prepare();
+      return await registerChains(opened.database, config.chains, runtime.logger);
+    } catch (rawError) {
+      if (!isRetryable(rawError)) throw rawError;
+      const { message } = coerceError(rawError);
+      onProblem(message);
+      runtime.logger.warn("Waiting for the database", { problem: message, retry_in_ms: delayMs });
+      await runtime.clock.sleep(delayMs, runtime.signal);
+    }
+  }
+  return undefined;
+}
+
+interface Closing {
+  add(name: string, close: () => Promise<void>): void;
+  /** In the opposite order of adding; one that fails does not keep the others from closing. */
+  closeAll(): Promise<void>;
+}
+
+function createClosing(logger: Logger): Closing {
+  const parts: { name: string; close: () => Promise<void> }[] = [];
+  return {
+    add: (name, close) => {
+      parts.push({ name, close });
+    },
+    closeAll: async () => {
+      for (const { name, close } of parts.splice(0).reverse()) {
+        try {
+          await close();
+        } catch (rawError) {
+          logger.error("Failed to close a part", { part: name, error: coerceError(rawError) });
+        }
+      }
+    },
+  };
+}
