@@ -84,18 +84,16 @@ export function createTransactions(wiring: Wiring): Transactions {
     const address = await deploy(
       encodeDeployData({ abi: tokenAbi, bytecode, args: [name, symbol, decimals] }),
     );
-    const mints = await Promise.all(
-      wiring.accounts.map((account) =>
-        send({
-          to: address,
-          data: encodeFunctionData({
-            abi: tokenAbi,
-            functionName: "mint",
-            args: [account.address, INITIAL_TOKENS],
-          }),
-        }),
-      ),
-    );
+    // One after the other: the node gives two that come at once the same nonce.
+    const mints: Hash[] = [];
+    for (const account of wiring.accounts) {
+      const data = encodeFunctionData({
+        abi: tokenAbi,
+        functionName: "mint",
+        args: [account.address, INITIAL_TOKENS],
+      });
+      mints.push(await send({ to: address, data }));
+    }
     for (const hash of mints) await minedReceipt(request, hash);
     return { address, symbol, decimals };
   };
