@@ -1,0 +1,286 @@
+/** The follower on a real node with real competing branches, and a real database. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Deposit } from "../core/deposit.ts";
+import { listDeposits } from "../deposits/deposit-list-store.ts";
+import { listUserBalances } from "../ledger/ledger-store.ts";
+import { registerAddress } from "../merchants/address-store.ts";
+import { listDepositHistory } from "../outbox/event-store.ts";
+import { createChainNodes } from "../rpc/chain-nodes.ts";
+import { systemClock } from "../runtime/clock.ts";
+import type { ChainConfig } from "../runtime/config/config.ts";
+import { silentLogger } from "../runtime/logger.ts";
+import { systemRandom } from "../runtime/random.ts";
+import { getChainState } from "../scanner/chain-store.ts";
+import { type Anvil, startAnvil } from "../testing/anvil.ts";
+import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import { addressOf, assetOf, atDepth, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
+import { waitFor } from "../testing/wait-for.ts";
+import { followChain } from "./follow-chain.ts";
+import type { FollowerParts } from "./follower-parts.ts";
+import { registerChains } from "./register-chains.ts";
+import { settleDeposits } from "./settle-deposits.ts";
+import { loadAddressWatch } from "./watch-addresses.ts";
+
+const alice = addressOf("alice");
+const ETHER = 10n ** 18n;
+
+let test: TestDatabase;
+let anvil: Anvil;
+let chain: ChainConfig;
+let stops: (() => Promise<void>)[];
+
+beforeEach(async () => {
+  stops = [];
+  anvil = await startAnvil({ mining: "manual", slotsInAnEpoch: 2 });
+  test = await createTestDatabase();
+  const deepEnough = [
+    { upToBaseUnits: null, credit: atDepth(3), unlock: { depth: null, tag: "finalized" as const } },
+  ];
+  chain = {
+    id: CHAIN_ID,
+    name: "local",
+    nodes: [{ url: anvil.url, wsUrl: anvil.wsUrl }],
+    startBlock: 0n,
+    blockTimeMs: 1_000,
+    pollIntervalMs: 50,
+    reorgWindow: 8,
+    fetchConcurrency: 4,
+    internal: "none",
+    assets: [assetOf({ policy: deepEnough })],
+  };
+  await test.database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Test')", [MERCHANT_ID]);
+  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
+});
+
+afterEach(async () => {
+  for (const stop of stops.reverse()) await stop();
+  await test.drop();
+  await anvil.stop();
+});
+
+/** Follows as a daemon does; due deposits are settled at once instead of by a job. */
+async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome: Promise<unknown> }> {
+  const { database } = test;
+  const assetsOf = await registerChains(database, [chain], silentLogger);
+  const nodes = createChainNodes({ chain, clock: systemClock, logger: silentLogger });
+  const parts: FollowerParts = {
+    database,
+    chain,
+    nodes,
+    clock: systemClock,
+    logger: silentLogger,
+    holder,
+    leaseMs: 1_500,
+    metrics: { onHead: () => undefined, onIngested: () => undefined, onReorg: () => undefined },
+    ingest: {
+      database,
+      chainId: chain.id,
+      assets: new Map((assetsOf.get(chain.id) ?? []).map((asset) => [asset.token, asset])),
+      reorgWindow: chain.reorgWindow,
+      watch: await loadAddressWatch(database, systemRandom),
+    },
+    wakers: {
+      settleAt: async () => undefined,
+      settleNow: async () => void (await settleDeposits(database, chain.id)),
+      deliver: async () => undefined,
+      deliverAt: async () => undefined,
+    },
+  };
+  const stopping = new AbortController();
+  const outcome = followChain(parts, stopping.signal).catch((error: unknown) => error);
+  const stop = async () => {
+    stopping.abort();
+    await outcome;
+    await nodes.close();
+  };
+  stops.push(stop);
+  return { stop, outcome };
+}
+
+const state = () => getChainState(test.database, CHAIN_ID);
+const cursorAt = (number: bigint, hash?: string) =>
+  waitFor(async () => {
+    const { cursorNumber, cursorHash } = await state();
+    return cursorNumber === number && (hash === undefined || cursorHash === hash);
+  });
+const deposits = async (): Promise<Deposit[]> =>
+  (await listDeposits(test.database, { merchantId: MERCHANT_ID, limit: 100 })).map(({ deposit }) => deposit);
+const onlyDeposit = async (): Promise<Deposit> => {
+  const all = await deposits();
+  expect(all).toHaveLength(1);
+  return all[0] as Deposit;
+};
+const statusIs = (status: string) =>
+  waitFor(async () => (await deposits()).every((each) => each.status === status));
+const moves = async (id: string) =>
+  (await listDepositHistory(test.database, id)).map(({ type }) => type.slice(8));
+const locked = async () =>
+  (await listUserBalances(test.database, MERCHANT_ID, "alice"))[0]?.lockedBaseUnits ?? 0n;
+
+describe("following a chain", () => {
+  it("catches up from the start block, then follows the head", async () => {
+    await anvil.sendEth(alice, ETHER);
+    await anvil.mine(30);
+    await follow();
+    await cursorAt(30n);
+    const head = await anvil.mine(1);
+    await cursorAt(31n, head.hash);
+  });
+
+  it("goes on where it was after a stop, and misses nothing mined meanwhile", async () => {
+    const first = await follow();
+    await anvil.mine(2);
+    await cursorAt(2n);
+    await first.stop();
+    await anvil.sendEth(alice, ETHER);
+    await anvil.mine(5);
+    await follow();
+    await cursorAt(7n);
+    expect((await onlyDeposit()).blockNumber).toBe(3n);
+  });
+
+  it("B11: credits at exactly N confirmations and unlocks when the block is finalized", async () => {
+    await follow();
+    await anvil.sendEth(alice, ETHER);
+    await anvil.mine(2);
+    await cursorAt(2n);
+    expect((await onlyDeposit()).status).toBe("pending");
+    await anvil.mine(1);
+    await cursorAt(3n);
+    await statusIs("credited");
+    await anvil.mine(10);
+    await statusIs("unlocked");
+  });
+});
+
+describe("reorgs", () => {
+  it("B1 and B2: orphans a deposit with its block, and finds it again elsewhere on the new branch", async () => {
+    await follow();
+    const payment = await anvil.sign({ to: alice, valueWei: ETHER });
+    const other = await anvil.sign({ to: addressOf("bob"), valueWei: 1n, from: anvil.account(1) });
+    const point = await anvil.forkPoint();
+    const [, second] = await anvil.mineBranch(point, [{ transactions: [payment] }, {}]);
+    await cursorAt(2n, second?.hash);
+    const before = await onlyDeposit();
+
+    const branch = await anvil.mineBranch(point, [{}, { transactions: [other, payment] }, {}]);
+    await cursorAt(3n, branch.at(-1)?.hash);
+    const after = await onlyDeposit();
+    expect(after).toMatchObject({
+      id: before.id,
+      status: "pending",
+      blockNumber: 2n,
+      blockHash: branch[1]?.hash,
+    });
+    expect(await moves(after.id)).toEqual(["pending", "orphaned", "pending"]);
+  });
+
+  it("B3: keeps one deposit when the same number has another hash", async () => {
+    await follow();
+    const payment = await anvil.sign({ to: alice, valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    const [first] = await anvil.mineBranch(point, [{ transactions: [payment] }]);
+    await cursorAt(1n, first?.hash);
+    const [other] = await anvil.mineBranch(point, [{ transactions: [payment] }]);
+    await cursorAt(1n, other?.hash);
+    expect(await onlyDeposit()).toMatchObject({ blockNumber: 1n, blockHash: other?.hash, status: "pending" });
+  });
+
+  it("B4: reverses what was credited when the reorg is deeper than the credit depth", async () => {
+    await follow();
+    const payment = await anvil.sign({ to: alice, valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    await anvil.mineBranch(point, [{ transactions: [payment] }, {}, {}, {}]);
+    await waitFor(async () => (await deposits())[0]?.status === "credited");
+    expect(await locked()).toBe(ETHER);
+    const branch = await anvil.mineBranch(point, [{}, {}, {}, {}, {}]);
+    await cursorAt(5n, branch.at(-1)?.hash);
+    const gone = await onlyDeposit();
+    expect(await moves(gone.id)).toEqual(["pending", "credited", "reversed"]);
+    expect(await locked()).toBe(0n);
+  });
+
+  it("B5: never credits a payment whose nonce pays somebody else on the new branch", async () => {
+    await follow();
+    const payment = await anvil.sign({ to: alice, valueWei: ETHER });
+    const replaced = await anvil.sign({ to: addressOf("bob"), valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    const [first] = await anvil.mineBranch(point, [{ transactions: [payment] }]);
+    await cursorAt(1n, first?.hash);
+    const branch = await anvil.mineBranch(point, [{ transactions: [replaced] }, {}, {}, {}, {}]);
+    await cursorAt(5n, branch.at(-1)?.hash);
+    expect((await onlyDeposit()).status).toBe("orphaned");
+  });
+
+  it("B7: treats a chain that got shorter and grew differently as a reorg", async () => {
+    await follow();
+    const payment = await anvil.sign({ to: alice, valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    await anvil.mineBranch(point, [{}, { transactions: [payment] }, {}]);
+    await cursorAt(3n);
+    const [only] = await anvil.mineBranch(point, [{}]);
+    await cursorAt(1n, only?.hash);
+    expect((await onlyDeposit()).status).toBe("orphaned");
+  });
+
+  it("B8: halts the chain with its reason when the reorg reaches below the kept window", async () => {
+    await follow();
+    await anvil.mine(2);
+    const point = await anvil.forkPoint();
+    const branch = (length: number) =>
+      anvil.mineBranch(
+        point,
+        Array.from({ length }, () => ({})),
+      );
+    await branch(12);
+    await cursorAt(14n);
+    await branch(13);
+    await waitFor(async () => (await state()).state === "halted");
+    expect((await state()).stateReason).toMatch(/oldest that is kept/);
+    expect((await state()).cursorNumber).toBe(14n);
+  });
+
+  it("B12: ends as the chain ends when branches flip back and forth five times", async () => {
+    await follow();
+    const payment = await anvil.sign({ to: alice, valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    for (let flip = 0; flip < 5; flip++) {
+      const transactions = flip % 2 === 0 ? [payment] : [];
+      const branch = await anvil.mineBranch(point, [{ transactions }, {}]);
+      await cursorAt(2n, branch.at(-1)?.hash);
+    }
+    const deposit = await onlyDeposit();
+    expect(deposit.status).toBe("pending");
+    expect(await moves(deposit.id)).toEqual(["pending", "orphaned", "pending", "orphaned", "pending"]);
+  });
+});
+
+describe("two followers of one chain", () => {
+  it("H1: lets one follow, and the other take over when it stops", async () => {
+    const first = await follow("first");
+    await cursorAt(0n);
+    await waitFor(async () => (await state()).leaseHolder === "first");
+    await follow("second");
+    await anvil.sendEth(alice, ETHER);
+    await anvil.mine(1);
+    await cursorAt(1n);
+    expect((await state()).leaseHolder).toBe("first");
+    await first.stop();
+    await waitFor(async () => (await state()).leaseHolder === "second");
+    await anvil.mine(3);
+    await cursorAt(4n);
+    await statusIs("credited");
+  });
+
+  it("H7: stops a follower whose lease has passed to another, before it writes anything", async () => {
+    const frozen = await follow("frozen");
+    await anvil.mine(1);
+    await cursorAt(1n);
+    await test.database.query(
+      "UPDATE chains SET lease_holder = 'other', lease_token = lease_token + 1, lease_until = now() + interval '1 hour'",
+    );
+    await anvil.mine(1);
+    expect(await frozen.outcome).toMatchObject({ retryable: true });
+    expect((await state()).cursorNumber).toBe(1n);
+  });
+});
