@@ -94,17 +94,17 @@ async function mineOne(request: Request, block: BranchBlock): Promise<BlockHeade
   await request("anvil_setNextBlockBaseFeePerGas", [hex(BASE_FEE_WEI)]);
   if (block.timestamp !== undefined) await request("evm_setNextBlockTimestamp", [hex(block.timestamp)]);
   await request("evm_mine");
-  const header = await readHeader(request, "latest");
-  assertIncluded(sent, header.transactions, header.number);
-  return header;
+  const mined = await readBlock(request, "latest");
+  assertIncluded(sent, mined);
+  return headerOf(mined);
 }
 
 /** A test that believes a transaction is in a block where it is not tests nothing. */
-function assertIncluded(sent: readonly Hash[], included: readonly Hash[], blockNumber: bigint): void {
-  const order = included.filter((hash) => sent.includes(hash));
+function assertIncluded(sent: readonly Hash[], block: RawBlock): void {
+  const order = block.transactions.filter((hash) => sent.includes(hash));
   if (order.join() !== sent.join()) {
     throw new Error(
-      `Block ${blockNumber} should hold [${sent.join()}] in this order, but holds [${included.join()}]`,
+      `Block ${block.hash} should hold [${sent.join()}] in this order, but holds [${block.transactions.join()}]`,
     );
   }
 }
@@ -133,23 +133,26 @@ async function withoutMining<Result>(
   }
 }
 
-interface HeaderWithTransactions extends BlockHeader {
+interface RawBlock {
+  readonly number: string;
+  readonly hash: Hash;
+  readonly parentHash: Hash;
+  readonly timestamp: string;
   readonly transactions: readonly Hash[];
 }
 
-async function readHeader(request: Request, block: string): Promise<HeaderWithTransactions> {
-  const found = await request<Record<string, string> & { transactions: Hash[] }>("eth_getBlockByNumber", [
-    block,
-    false,
-  ]);
+async function readBlock(request: Request, block: string): Promise<RawBlock> {
+  const found = await request<RawBlock | null>("eth_getBlockByNumber", [block, false]);
   if (found === null) throw new Error(`anvil has no block ${block}`);
-  return {
-    number: BigInt(found["number"] ?? ""),
-    hash: found["hash"] as Hash,
-    parentHash: found["parentHash"] as Hash,
-    timestamp: Number(found["timestamp"]),
-    transactions: found.transactions,
-  };
+  return found;
+}
+
+async function readHeader(request: Request, block: string): Promise<BlockHeader> {
+  return headerOf(await readBlock(request, block));
+}
+
+function headerOf({ number, hash, parentHash, timestamp }: RawBlock): BlockHeader {
+  return { number: BigInt(number), hash, parentHash, timestamp: Number(timestamp) };
 }
 
 function hex(value: number | bigint): Hex {

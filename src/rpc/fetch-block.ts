@@ -1,0 +1,156 @@
+/**
+ * Fetches a whole block from one node: block, receipts and, where they are wanted, traces. Everything is pinned
+ * to the block's hash and checked against it. What a node does not offer is found out once and remembered.
+ */
+import { FatalError } from "../core/errors.ts";
+import type { Hash } from "../core/hex.ts";
+import { AnswerRefused } from "./answer.ts";
+import { type AskedBlock, blockNumberParameter, type CheckedBlock, checkBlock } from "./check-block.ts";
+import { checkReceipts } from "./check-receipts.ts";
+import { checkCallTraces, checkFlatTraces } from "./check-traces.ts";
+import type { CallFrame, FetchedBlock, FetchedReceipt } from "./fetched-block.ts";
+import { type Ask, isMethodMissing } from "./json-rpc.ts";
+
+/** How this node gives receipts and traces; found out at first use. */
+export interface NodeAbilities {
+  /** All of a block at once, or one by one. */
+  receipts: "eth_getBlockReceipts" | "eth_getTransactionReceipt";
+  traces: "debug_traceBlockByHash" | "trace_block";
+}
+
+export interface BlockSource {
+  readonly ask: Ask;
+  readonly abilities: NodeAbilities;
+  readonly internal: "trace" | "none";
+  /** For messages. */
+  readonly nodeName: string;
+}
+
+export function freshAbilities(): NodeAbilities {
+  return { receipts: "eth_getBlockReceipts", traces: "debug_traceBlockByHash" };
+}
+
+const RECEIPTS_AT_ONCE = 8;
+const CALL_TRACER = { tracer: "callTracer" };
+
+/** All parts are asked for at once, since the hash is known. */
+export async function fetchBlockByHash(
+  source: BlockSource,
+  hash: Hash,
+  signal?: AbortSignal,
+): Promise<FetchedBlock> {
+  const [answer, receipts, traces] = await Promise.all([
+    source.ask("eth_getBlockByHash", [hash, true], signal),
+    askReceipts(source, hash, signal),
+    askTraces(source, hash, signal),
+  ]);
+  return assemble(source, checkGivenBlock(answer, { hash }), receipts, traces, signal);
+}
+
+/** The block first: receipts by number could be of another branch by then. */
+export async function fetchBlockByNumber(
+  source: BlockSource,
+  number: bigint,
+  signal?: AbortSignal,
+): Promise<FetchedBlock> {
+  const answer = await source.ask("eth_getBlockByNumber", [blockNumberParameter(number), true], signal);
+  const block = checkGivenBlock(answer, { number });
+  const [receipts, traces] = await Promise.all([
+    askReceipts(source, block.header.hash, signal),
+    askTraces(source, block.header.hash, signal),
+  ]);
+  return assemble(source, block, receipts, traces, signal);
+}
+
+/** `null` means that the node has no such block; whoever asks for a whole block has seen that it exists. */
+function checkGivenBlock(answer: unknown, asked: AskedBlock): CheckedBlock {
+  if (answer === null) throw new AnswerRefused("The node has not the block it was asked for", { ...asked });
+  return checkBlock(answer, asked);
+}
+
+/** Marks an answer that the node cannot give at once for the whole block, or not by hash. */
+const ONE_BY_ONE = Symbol("one by one");
+
+async function assemble(
+  source: BlockSource,
+  block: CheckedBlock,
+  receiptsAnswer: unknown,
+  tracesAnswer: unknown,
+  signal?: AbortSignal,
+): Promise<FetchedBlock> {
+  const answer =
+    receiptsAnswer === ONE_BY_ONE ? await askEachReceipt(source.ask, block, signal) : receiptsAnswer;
+  const receipts = checkReceipts(answer, block);
+  return {
+    header: block.header,
+    transactions: block.transactions,
+    receipts,
+    withdrawals: block.withdrawals,
+    traces:
+      source.internal === "none" ? null : await readTraces(source, block, receipts, tracesAnswer, signal),
+  };
+}
+
+async function askReceipts(source: BlockSource, hash: Hash, signal?: AbortSignal): Promise<unknown> {
+  if (source.abilities.receipts === "eth_getTransactionReceipt") return ONE_BY_ONE;
+  try {
+    return await source.ask("eth_getBlockReceipts", [hash], signal);
+  } catch (rawError) {
+    if (!isMethodMissing(rawError)) throw rawError;
+    source.abilities.receipts = "eth_getTransactionReceipt";
+    return ONE_BY_ONE;
+  }
+}
+
+/** Not pinned by the question, but each receipt says which block it is of, and that is checked. */
+async function askEachReceipt(ask: Ask, block: CheckedBlock, signal?: AbortSignal): Promise<unknown[]> {
+  const receipts: unknown[] = new Array(block.transactions.length);
+  const waiting = block.transactions.entries();
+  const askNext = async () => {
+    for (const [index, transaction] of waiting) {
+      receipts[index] = await ask("eth_getTransactionReceipt", [transaction.hash], signal);
+    }
+  };
+  await Promise.all(Array.from({ length: RECEIPTS_AT_ONCE }, askNext));
+  return receipts;
+}
+
+async function askTraces(source: BlockSource, hash: Hash, signal?: AbortSignal): Promise<unknown> {
+  if (source.internal === "none") return null;
+  if (source.abilities.traces !== "debug_traceBlockByHash") return ONE_BY_ONE;
+  try {
+    return await source.ask("debug_traceBlockByHash", [hash, CALL_TRACER], signal);
+  } catch (rawError) {
+    if (!isMethodMissing(rawError)) throw rawError;
+    source.abilities.traces = "trace_block";
+    return ONE_BY_ONE;
+  }
+}
+
+/** `trace_block` takes a number; its items name their block, so an answer from another branch is refused. */
+async function readTraces(
+  source: BlockSource,
+  block: CheckedBlock,
+  receipts: readonly FetchedReceipt[],
+  answer: unknown,
+  signal?: AbortSignal,
+): Promise<readonly CallFrame[]> {
+  if (answer !== ONE_BY_ONE) return checkCallTraces(answer, block, receipts);
+  try {
+    const flat = await source.ask("trace_block", [blockNumberParameter(block.header.number)], signal);
+    return checkFlatTraces(flat, block, receipts);
+  } catch (rawError) {
+    if (!isMethodMissing(rawError)) throw rawError;
+    source.abilities.traces = "debug_traceBlockByHash"; // asked again next time: an operator may have turned it on
+    throw tracesMissing(source);
+  }
+}
+
+/** Going on without would overlook every inner call in silence. */
+function tracesMissing(source: BlockSource): FatalError {
+  return new FatalError(
+    "node_method_missing",
+    `The node ${source.nodeName} offers neither debug_traceBlockByHash nor trace_block, but the chain's config asks for internal: trace`,
+    { node: source.nodeName, method: "debug_traceBlockByHash, trace_block" },
+  );
+}

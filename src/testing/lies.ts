@@ -1,0 +1,150 @@
+/** What a node may do wrong, one function for each: handed to `NodeProxy.lie`. */
+import { systemClock } from "../runtime/clock.ts";
+
+export type RpcBody = { [name: string]: unknown };
+
+/** One call that the proxy was asked. */
+export interface ProxiedCall {
+  readonly method: string;
+  readonly params: readonly unknown[];
+  readonly id: unknown;
+  /** Asks the node, with other parts of the body if they are given. */
+  forward(changed?: { method?: string; params?: readonly unknown[] }): Promise<RpcBody>;
+}
+
+export type Reply =
+  | { readonly status: number; readonly body: unknown; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly status: number; readonly text: string; readonly headers?: Readonly<Record<string, string>> }
+  /** Never answered; the connection stays open. */
+  | "hang"
+  /** The connection is cut. */
+  | "reset";
+
+export type Lie = (call: ProxiedCall) => Promise<Reply>;
+
+type Receipt = { logs: unknown[] } & RpcBody;
+
+export const hang = (): Lie => async () => "hang";
+
+export const reset = (): Lie => async () => "reset";
+
+/** Answers late. */
+export const delay =
+  (ms: number): Lie =>
+  async (call) => {
+    await systemClock.sleep(ms);
+    return truth(call);
+  };
+
+/** `result: null`, whatever was asked. */
+export const nothing = (): Lie => async (call) => resultOf(call, null);
+
+/** `result: []`, as a node that has lost its logs or receipts answers. */
+export const emptyList = (): Lie => async (call) => resultOf(call, []);
+
+/** Any other result in place of the true one. */
+export const result =
+  (value: unknown): Lie =>
+  async (call) =>
+    resultOf(call, value);
+
+/** The true result after a change, for lies that only one test needs. */
+export const changed =
+  (change: (result: unknown) => unknown): Lie =>
+  async (call) => {
+    const body = await call.forward();
+    return { status: 200, body: { ...body, result: change(body["result"]) } };
+  };
+
+/** Receipts of the right block, each without its logs. */
+export const emptyLogs = (): Lie =>
+  changed((receipts) => (receipts as Receipt[]).map((receipt) => ({ ...receipt, logs: [] })));
+
+/** Leaves out one log of the block and counts the others anew, as if it had never been. */
+export const dropLog = (logIndex: number): Lie =>
+  changed((receipts) => {
+    let index = 0;
+    return (receipts as Receipt[]).map((receipt) => {
+      const logs = (receipt.logs as RpcBody[]).filter((log) => Number(log["logIndex"]) !== logIndex);
+      return { ...receipt, logs: logs.map((log) => ({ ...log, logIndex: `0x${(index++).toString(16)}` })) };
+    });
+  });
+
+/** Answers for another block than it was asked for, e.g. one of another branch. */
+export const aboutBlock =
+  (hash: string): Lie =>
+  async (call) => {
+    const [, ...rest] = call.params;
+    return { status: 200, body: await call.forward({ params: [hash, ...rest] }) };
+  };
+
+/** Knows nothing of the newest blocks, by number or as `latest`. */
+export const lag =
+  (blocks: number): Lie =>
+  async (call) => {
+    const { result: headHex } = await call.forward({ method: "eth_blockNumber", params: [] });
+    const head = Number(headHex) - blocks;
+    if (call.method === "eth_blockNumber") return resultOf(call, `0x${head.toString(16)}`);
+    if (call.method !== "eth_getBlockByNumber") return truth(call);
+    const [block, ...rest] = call.params;
+    if (block === "latest") {
+      return { status: 200, body: await call.forward({ params: [`0x${head.toString(16)}`, ...rest] }) };
+    }
+    return Number(block) > head ? resultOf(call, null) : truth(call);
+  };
+
+/** Ends in the middle of the text, with a status of 200. */
+export const truncate = (): Lie => async (call) => {
+  const text = JSON.stringify(await call.forward());
+  return { status: 200, text: text.slice(0, Math.floor(text.length / 2)) };
+};
+
+/** What a gateway says when the node behind it is gone. */
+export const badGateway = (): Lie => async () => ({
+  status: 502,
+  text: "<html><body><h1>502 Bad Gateway</h1></body></html>",
+  headers: { "content-type": "text/html" },
+});
+
+export const tooManyRequests =
+  (retryAfterSeconds?: number): Lie =>
+  async () => ({
+    status: 429,
+    text: "Too Many Requests",
+    ...(retryAfterSeconds === undefined ? {} : { headers: { "retry-after": String(retryAfterSeconds) } }),
+  });
+
+/** A JSON-RPC error under HTTP 200. */
+export const rpcError =
+  (code: number, message: string): Lie =>
+  async (call) => ({
+    status: 200,
+    body: { jsonrpc: "2.0", id: call.id, error: { code, message } },
+  });
+
+/** As a node that does not offer the method answers. */
+export const methodMissing = (): Lie => async (call) =>
+  rpcError(-32601, `the method ${call.method} does not exist/is not available`)(call);
+
+/** Is of another chain. */
+export const otherChain =
+  (chainId: number): Lie =>
+  async (call) =>
+    resultOf(call, `0x${chainId.toString(16)}`);
+
+/** The answer to a question that nobody asked. */
+export const wrongId = (): Lie => async (call) => ({
+  status: 200,
+  body: { ...(await call.forward()), id: 424242 },
+});
+
+/** Within a batch: the item is left out. Alone: nothing but an empty batch. */
+export const missingItem = (): Lie => async () => ({ status: 200, text: "[]" });
+
+async function truth(call: ProxiedCall): Promise<Reply> {
+  return { status: 200, body: await call.forward() };
+}
+
+function resultOf(call: ProxiedCall, value: unknown): Reply {
+  return { status: 200, body: { jsonrpc: "2.0", id: call.id, result: value } };
+}
