@@ -188,19 +188,18 @@ describe("claimDeliveries", () => {
     await insertEndpoints(...ids);
     await insertDeliveries(test.database, ids, 3);
     const turns: string[] = [];
-    let after: string | null = "";
-    while (after !== null) {
-      const { deliveries, next } = await claimDeliveries(test.database, {
+    for (let after: string | null = ""; after !== null; ) {
+      const claims = await claimDeliveries(test.database, {
         limit: 10,
         perEndpoint: 100,
         freeByEndpoint: new Map(),
         leaseMs: 60_000,
         after,
       });
-      turns.push(...deliveries.map(({ endpointId }) => endpointId));
-      after = next;
-      if (turns.length >= 20 && turns.length < 25) break;
+      turns.push(...claims.deliveries.map(({ endpointId }) => endpointId));
+      after = claims.next;
     }
+    expect([...new Set(turns)]).toEqual(ids);
     expect(turns.slice(0, 20)).toEqual(ids.slice(0, 20));
   });
 
@@ -349,17 +348,17 @@ describe("releaseClaims", () => {
     await insertEndpoints("end_a");
     await insertDeliveries(test.database, ["end_a"]);
     const first = only(await claim());
-    await releaseClaims(test.database, [first], 0);
+    await releaseClaims(test.database, [{ ...first, waitMs: 0 }]);
     expect(only(await claim())).toMatchObject({ deliveryId: first.deliveryId, attempt: 2, failedBefore: 0 });
     // Handed back already: the late hand-back of the first changes nothing for who holds it now.
-    await releaseClaims(test.database, [first], 0);
+    await releaseClaims(test.database, [{ ...first, waitMs: 0 }]);
     expect(await claim()).toEqual([]);
   });
 
   it("puts off what this machine could not try", async () => {
     await insertEndpoints("end_a");
     await insertDeliveries(test.database, ["end_a"]);
-    await releaseClaims(test.database, await claim(), 10_000);
+    await releaseClaims(test.database, [{ ...only(await claim()), waitMs: 10_000 }]);
     expect(await claim()).toEqual([]);
     expect(await nextAttemptInMs(test.database)).toBeGreaterThan(5_000);
   });

@@ -50,6 +50,8 @@ export interface Claims {
   readonly deliveries: readonly ClaimedDelivery[];
   /** Where the next claim goes on; `null` when every endpoint after `after` had its turn. */
   readonly next: string | null;
+  /** Some endpoint gave all that was asked of it, so it may have more. */
+  readonly mayHaveMore: boolean;
 }
 
 /** Endpoints looked at by one claim: bounds its time where thousands wait for a retry. */
@@ -98,7 +100,7 @@ const CLAIM = `
     UPDATE deliveries d
     SET attempt = d.attempt + 1, claimed_until = now() + $6::integer * interval '1 millisecond'
     FROM picked p WHERE d.id = p.delivery_id
-    RETURNING d.id AS delivery_id, d.attempt, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url, p.secret
+    RETURNING d.id AS delivery_id, d.attempt, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url, p.secret, p.share
   ), looked AS (
     SELECT max(position) AS count, max(endpoint_id) AS last FROM scanned
   )
@@ -120,6 +122,8 @@ interface ClaimRow {
   merchant_id: string;
   url: string;
   secret: Buffer;
+  /** How many of this endpoint were asked for. */
+  share: number;
   event_type: string;
   body: string;
   event_age_ms: number;
@@ -140,7 +144,7 @@ export async function claimDeliveries(sql: Sql, request: ClaimRequest): Promise<
     request.leaseMs,
   ]);
   const deliveries = rows.flatMap((row) => (row.delivery_id === null ? [] : [toClaim(row.delivery_id, row)]));
-  return { deliveries, next: nextAfter(rows, deliveries, request.limit) };
+  return { deliveries, next: nextAfter(rows, deliveries, request.limit), mayHaveMore: isAnyShareFull(rows) };
 }
 
 function nextAfter(
@@ -152,6 +156,12 @@ function nextAfter(
   if (deliveries.length >= limit) return deliveries.at(-1)?.endpointId ?? null;
   const [row] = rows;
   return row?.looked_count === WINDOW ? row.looked_last : null;
+}
+
+function isAnyShareFull(rows: readonly ClaimRow[]): boolean {
+  const taken = new Map<string, number>();
+  for (const { endpoint_id } of rows) taken.set(endpoint_id, (taken.get(endpoint_id) ?? 0) + 1);
+  return rows.some((row) => row.delivery_id !== null && (taken.get(row.endpoint_id) ?? 0) >= row.share);
 }
 
 function toClaim(deliveryId: string, row: ClaimRow): ClaimedDelivery {
@@ -241,24 +251,28 @@ function columnsOf(attempts: readonly RecordedAttempt[]): unknown[][] {
   ];
 }
 
+/** A claim that ends without an outcome. */
+export interface HandedBackClaim extends Pick<ClaimedDelivery, "deliveryId" | "attempt"> {
+  /** How long nobody shall try; 0 hands over to whoever comes next. */
+  readonly waitMs: number;
+}
+
 /**
- * Hands claims back without an outcome: to stop, or when this machine could not try. The attempt's number stays
- * used, so that it still fences; the schedule counts recorded attempts only, so the endpoint loses none.
- *
- * @param waitMs how long nobody shall try; 0 hands over to whoever comes next
+ * Hands claims back: to stop, or when this machine could not try. The attempt's number stays used, so that it
+ * still fences; the schedule counts recorded attempts only, so the endpoint loses none.
  */
-export async function releaseClaims(
-  sql: Sql,
-  claims: readonly Pick<ClaimedDelivery, "deliveryId" | "attempt">[],
-  waitMs: number,
-): Promise<void> {
+export async function releaseClaims(sql: Sql, claims: readonly HandedBackClaim[]): Promise<void> {
   if (claims.length === 0) return;
   await sql.query(
     `UPDATE deliveries d SET claimed_until = NULL,
-       next_attempt_at = greatest(d.next_attempt_at, now() + $3::bigint * interval '1 millisecond')
-     FROM unnest($1::uuid[], $2::integer[]) AS c(delivery_id, attempt)
+       next_attempt_at = greatest(d.next_attempt_at, now() + c.wait_ms * interval '1 millisecond')
+     FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) AS c(delivery_id, attempt, wait_ms)
      WHERE d.id = c.delivery_id AND d.attempt = c.attempt AND d.state = 'due'`,
-    [claims.map((claim) => claim.deliveryId), claims.map((claim) => claim.attempt), Math.ceil(waitMs)],
+    [
+      claims.map((claim) => claim.deliveryId),
+      claims.map((claim) => claim.attempt),
+      claims.map((claim) => Math.ceil(claim.waitMs)),
+    ],
   );
 }
 

@@ -1,0 +1,77 @@
+/** One attempt of one claimed delivery, and its line in the log. */
+import { coerceError, DepositdError } from "../core/errors.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/logger.ts";
+import type { SecretBox } from "../runtime/secret-box.ts";
+import type { AttemptOutcome } from "./attempt-outcome.ts";
+import { callbackRequest } from "./callback-request.ts";
+import type { ClaimedDelivery } from "./delivery-store.ts";
+import type { CallbackRequest, Egress } from "./egress.ts";
+import { publicDeliveryId, publicEventId } from "./public-id.ts";
+import type { Decision } from "./retry-schedule.ts";
+
+/** Never rejects: whatever happens is an outcome. */
+export async function attemptDelivery(
+  parts: {
+    readonly egress: Egress;
+    readonly secretBox: SecretBox;
+    readonly clock: Clock;
+    readonly logger: Logger;
+  },
+  claim: ClaimedDelivery,
+  timeoutMs: number,
+): Promise<AttemptOutcome> {
+  let request: CallbackRequest;
+  try {
+    request = callbackRequest(claim, parts.secretBox, parts.clock.now(), timeoutMs);
+  } catch (rawError) {
+    return notTried(parts.logger, claim, coerceError(rawError));
+  }
+  return parts.egress.attempt(request);
+}
+
+/** We cannot sign with what we have. That is ours to mend, and uses none of the endpoint's attempts. */
+function notTried(logger: Logger, claim: ClaimedDelivery, error: Error): AttemptOutcome {
+  logger.error("Failed to sign a callback", { error, endpoint_id: claim.endpointId });
+  return {
+    httpStatus: null,
+    error: "local",
+    errorCode: error instanceof DepositdError ? error.code : null,
+    durationMs: 0,
+    responseBody: null,
+    retryAfterMs: null,
+  };
+}
+
+/** Everything about an attempt in one line, but for secret, path and query: a token may be in those. */
+export function logAttempt(
+  logger: Logger,
+  claim: ClaimedDelivery,
+  outcome: AttemptOutcome,
+  decision: Decision,
+  disablesEndpoint: boolean,
+): void {
+  const fields = {
+    delivery_id: publicDeliveryId(claim.deliveryId),
+    event_id: publicEventId(claim.eventId),
+    event_type: claim.eventType,
+    merchant_id: claim.merchantId,
+    endpoint_id: claim.endpointId,
+    host: hostOf(claim.url),
+    attempt: claim.attempt,
+    failed_before: claim.failedBefore,
+    http_status: outcome.httpStatus,
+    error_class: outcome.error,
+    error_code: outcome.errorCode,
+    duration_ms: outcome.durationMs,
+    decision: decision.next,
+    next_attempt_in_ms: "waitMs" in decision ? decision.waitMs : null,
+    disables_endpoint: disablesEndpoint,
+  };
+  if (decision.next === "failed" || disablesEndpoint) logger.warn("Attempted delivery", fields);
+  else logger.info("Attempted delivery", fields);
+}
+
+function hostOf(url: string): string | null {
+  return URL.canParse(url) ? new URL(url).host : null;
+}

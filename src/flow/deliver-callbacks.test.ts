@@ -1,0 +1,459 @@
+import { Webhook } from "standardwebhooks";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { attemptDelivery } from "../delivery/attempt-delivery.ts";
+import { countBacklog, getDelivery, listDeliveries } from "../delivery/delivery-list-store.ts";
+import { claimDeliveries } from "../delivery/delivery-store.ts";
+import { createEgress } from "../delivery/egress.ts";
+import { systemClock } from "../runtime/clock.ts";
+import type { CallbacksConfig } from "../runtime/config/config.ts";
+import { type Logger, silentLogger } from "../runtime/logger.ts";
+import { systemRandom } from "../runtime/random.ts";
+import { insertDeliveries, insertEndpoint, testSecretBox } from "../testing/callbacks.ts";
+import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import { MERCHANT_ID } from "../testing/factory.ts";
+import { type Sink, startSink } from "../testing/sink.ts";
+import { waitFor } from "../testing/wait-for.ts";
+import { createDeliverer, type Deliverer, type DelivererParts } from "./deliver-callbacks.ts";
+
+let test: TestDatabase;
+const sinks: Sink[] = [];
+const stops: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  test = await createTestDatabase();
+});
+afterAll(() => test.drop());
+beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events, endpoints"));
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+  for (const each of sinks.splice(0)) await each.close();
+});
+
+const CALLBACKS: CallbacksConfig = {
+  timeoutMs: 5_000,
+  scheduleMs: [0, 10, 10, 10],
+  allowPrivateTargets: true,
+  concurrency: 64,
+};
+
+/** A deliverer that is not swept by time unless the test says so; it is stopped after the test. */
+function deliverer(
+  options: Partial<DelivererParts> = {},
+  callbacks: Partial<CallbacksConfig> = {},
+): Deliverer & { stop(): Promise<void> } {
+  const created = createDeliverer({
+    database: test.database,
+    secretBox: testSecretBox,
+    callbacks: () => ({ ...CALLBACKS, ...callbacks }),
+    sweepIntervalMs: 3_600_000,
+    shutdownGraceMs: 2_000,
+    clock: systemClock,
+    random: systemRandom,
+    logger: silentLogger,
+    ...options,
+  });
+  const abort = new AbortController();
+  const running = created.run(abort.signal);
+  const stop = async () => {
+    abort.abort();
+    await running;
+  };
+  stops.push(stop);
+  return { ...created, stop };
+}
+
+async function sink(options: Parameters<typeof startSink>[0] = {}): Promise<Sink> {
+  const started = await startSink(options);
+  sinks.push(started);
+  return started;
+}
+
+async function states(endpointId: string): Promise<Record<string, number>> {
+  const rows = await test.database.query<{ state: string; count: number }>(
+    "SELECT state, count(*)::integer AS count FROM deliveries WHERE endpoint_id = $1 GROUP BY state",
+    [endpointId],
+  );
+  return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
+}
+
+async function onlyDelivery() {
+  const [delivery] = await listDeliveries(test.database, { merchantId: MERCHANT_ID, limit: 2 });
+  return getDelivery(test.database, MERCHANT_ID, delivery?.id ?? "");
+}
+
+/** As if everything that waits had waited long enough. */
+async function letTimePass(): Promise<void> {
+  await test.database.query(
+    `UPDATE deliveries SET next_attempt_at = least(next_attempt_at, now()),
+       claimed_until = least(claimed_until, now() - interval '1 second') WHERE state = 'due'`,
+  );
+}
+
+describe("the deliverer", () => {
+  it("G8: delivers every event to every endpoint once, and the stock package verifies each", async () => {
+    const merchants = [await sink(), await sink()];
+    const endpoints = [];
+    for (const [index, merchant] of merchants.entries()) {
+      endpoints.push(await insertEndpoint(test.database, `${merchant.url}/hook`, `end_${index}`));
+    }
+    await insertDeliveries(test.database, ["end_0", "end_1"], 300);
+    await deliverer().drain();
+
+    const events = await test.database.query<{ id: string; body: string }>("SELECT id, body FROM events");
+    const expected = new Map(events.map(({ id, body }) => [`evt_${id.replaceAll("-", "")}`, body]));
+    for (const [index, merchant] of merchants.entries()) {
+      expect(
+        new Map(merchant.requests.map(({ headers, body }) => [headers["webhook-id"], body.toString()])),
+      ).toEqual(expected);
+      expect(merchant.requests).toHaveLength(300);
+      const webhook = new Webhook(endpoints[index]?.secret ?? "");
+      for (const request of merchant.requests) {
+        expect(request.headers["content-type"]).toBe("application/json");
+        webhook.verify(request.body.toString(), request.headers as Record<string, string>);
+      }
+    }
+    expect(await states("end_0")).toEqual({ delivered: 300 });
+  });
+
+  it("G1: tries again as the schedule says, with the same id and body, and fails after the last", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 503, body: "later" });
+    const { secret } = await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    const by = deliverer();
+    await waitFor(async () => {
+      await by.drain();
+      return (await states("end_test"))["failed"] === 1;
+    });
+
+    expect(merchant.requests).toHaveLength(CALLBACKS.scheduleMs.length);
+    expect(new Set(merchant.requests.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+    expect(new Set(merchant.requests.map(({ body }) => body.toString())).size).toBe(1);
+    for (const request of merchant.requests) {
+      new Webhook(secret).verify(request.body.toString(), request.headers as Record<string, string>);
+    }
+    const { attempts } = await onlyDelivery();
+    expect(
+      attempts.map(({ attempt, httpStatus, error, responseBody }) => [
+        attempt,
+        httpStatus,
+        error,
+        responseBody,
+      ]),
+    ).toEqual([1, 2, 3, 4].map((attempt) => [attempt, 503, "status", "later"]));
+  });
+
+  it("G1: delivers at last to an endpoint that was down", async () => {
+    const merchant = await sink();
+    merchant.answer((_request, count) => ({ status: count < 2 ? 500 : 204 }));
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    const by = deliverer();
+    await waitFor(async () => {
+      await by.drain();
+      return (await states("end_test"))["delivered"] === 1;
+    });
+    expect(merchant.requests).toHaveLength(3);
+  });
+
+  it("G2: killed between send and mark, it is sent again with the same id and body", async () => {
+    const merchant = await sink();
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    // All that a process does that dies after the answer and before its record.
+    const { deliveries } = await claimDeliveries(test.database, {
+      limit: 1,
+      perEndpoint: 1,
+      freeByEndpoint: new Map(),
+      leaseMs: 60_000,
+      after: "",
+    });
+    const [claim] = deliveries;
+    if (claim === undefined) throw new Error("nothing claimed");
+    const egress = createEgress({ allowPrivateTargets: true, connectionsPerOrigin: 1, clock: systemClock });
+    const parts = { egress, secretBox: testSecretBox, clock: systemClock, logger: silentLogger };
+    expect((await attemptDelivery(parts, claim, 1_000)).error).toBe(null);
+    await egress.destroy();
+
+    const by = deliverer();
+    await by.drain();
+    expect(merchant.requests).toHaveLength(1); // its claim still holds
+    await letTimePass();
+    await by.drain();
+    expect(merchant.requests).toHaveLength(2);
+    const [first, second] = merchant.requests;
+    expect(second?.headers["webhook-id"]).toBe(first?.headers["webhook-id"]);
+    expect(second?.body).toEqual(first?.body);
+    const { delivery, attempts } = await onlyDelivery();
+    expect(delivery.state).toBe("delivered");
+    expect(attempts.map(({ attempt }) => attempt)).toEqual([2]);
+  });
+
+  it("G2: killed a hundred times while sending, it uses up none of the merchant's attempts", async () => {
+    const merchant = await sink();
+    merchant.answer((_request, count) => ({ status: count === 0 ? 500 : 204 }));
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    await test.database.query(
+      "UPDATE deliveries SET attempt = 100, claimed_until = now() - interval '1 second'",
+    );
+    const by = deliverer();
+    await waitFor(async () => {
+      await by.drain();
+      return (await states("end_test"))["delivered"] === 1;
+    });
+  });
+
+  it("G3: each misbehaviour is a failed attempt with its class, and is tried again", async () => {
+    const cases = {
+      end_301: { answer: { status: 301, headers: { location: "http://127.0.0.1:1/" } }, error: "redirect" },
+      end_404: { answer: { status: 404 }, error: "status" },
+      end_429: { answer: { status: 429, headers: { "retry-after": "600" } }, error: "status" },
+      end_hang: { answer: { trouble: "hang" }, error: "timeout" },
+      end_reset: { answer: { trouble: "reset" }, error: "reset" },
+      end_tls: { answer: {}, error: "tls" },
+    } as const;
+    for (const [id, { answer }] of Object.entries(cases)) {
+      const merchant = await sink({ tls: id === "end_tls" });
+      merchant.answer(answer);
+      await insertEndpoint(test.database, merchant.url, id);
+    }
+    await insertDeliveries(test.database, Object.keys(cases));
+    await deliverer({}, { timeoutMs: 300, scheduleMs: [0, 20_000] }).drain();
+
+    const rows = await test.database.query<{
+      endpoint_id: string;
+      state: string;
+      error: string;
+      wait: number;
+    }>(
+      `SELECT d.endpoint_id, d.state, a.error, extract(epoch FROM d.next_attempt_at - now())::integer AS wait
+       FROM deliveries d JOIN delivery_attempts a ON a.delivery_id = d.id`,
+    );
+    expect(Object.fromEntries(rows.map((row) => [row.endpoint_id, row.error]))).toEqual(
+      Object.fromEntries(Object.entries(cases).map(([id, { error }]) => [id, error])),
+    );
+    for (const { endpoint_id, state, wait } of rows) {
+      expect(state).toBe("due");
+      const [least, most] = { end_429: [590, 600], end_hang: [55, 90] }[endpoint_id] ?? [14, 24];
+      expect(wait).toBeGreaterThanOrEqual(least ?? 0);
+      expect(wait).toBeLessThanOrEqual(most ?? 0);
+    }
+  });
+
+  it("G3: a body of 100 MB, or one that never ends, delivers and is not kept", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 200, trouble: "endless-body" });
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    await deliverer().drain();
+    const { delivery, attempts } = await onlyDelivery();
+    expect(delivery.state).toBe("delivered");
+    expect(attempts[0]?.responseBody).toBe("(not kept: longer than 65536 bytes)");
+  });
+
+  it("G3: 410 disables the endpoint; what happens meanwhile is kept and sent when it is enabled again", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 410 });
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    const by = deliverer();
+    await by.drain();
+    expect(await test.database.query("SELECT status, disabled_reason FROM endpoints")).toEqual([
+      { status: "disabled", disabled_reason: "gone" },
+    ]);
+
+    merchant.answer({ status: 204 });
+    await insertDeliveries(test.database, ["end_test"], 3);
+    await letTimePass();
+    await by.drain();
+    expect(merchant.requests).toHaveLength(1);
+    expect(await countBacklog(test.database)).toMatchObject({ held: 4, dueNow: 0 });
+
+    await test.database.query("UPDATE endpoints SET status = 'enabled', disabled_reason = NULL");
+    await by.drain();
+    expect(await states("end_test")).toEqual({ delivered: 4 });
+  });
+
+  it("G4: one endpoint that hangs, among a hundred: the others notice nothing", async () => {
+    const hanging = await sink();
+    hanging.answer({ trouble: "hang" });
+    const healthy = await sink();
+    const ids = Array.from({ length: 99 }, (_, n) => `end_${n}`);
+    for (const id of ids) await insertEndpoint(test.database, `${healthy.url}/${id}`, id);
+    await insertEndpoint(test.database, hanging.url, "end_0_hangs");
+    await insertDeliveries(test.database, ["end_0_hangs", ...ids], 20);
+
+    const timeoutMs = 20_000;
+    const startedAt = systemClock.monotonic();
+    deliverer({}, { timeoutMs, concurrency: 16 }).nudge();
+    await healthy.received(99 * 20, timeoutMs);
+    expect(systemClock.monotonic() - startedAt).toBeLessThan(timeoutMs / 2);
+    // Its share, and not one for each of its twenty.
+    expect(hanging.requests.length).toBeLessThanOrEqual(4);
+  });
+
+  it("G7: never connects to private targets unless they are allowed", async () => {
+    const internal = await sink({ tls: true });
+    await insertEndpoint(test.database, `${internal.url}/admin`, "end_literal");
+    await insertEndpoint(test.database, `https://localhost:${internal.port}/admin`, "end_name");
+    await insertDeliveries(test.database, ["end_literal", "end_name"]);
+    await deliverer({}, { allowPrivateTargets: false }).drain();
+    const rows = await test.database.query(
+      "SELECT d.endpoint_id, a.error FROM deliveries d JOIN delivery_attempts a ON a.delivery_id = d.id ORDER BY 1",
+    );
+    expect(rows).toEqual([
+      { endpoint_id: "end_literal", error: "invalid_url" },
+      { endpoint_id: "end_name", error: "blocked_address" },
+    ]);
+    expect(internal.connectionCount()).toBe(0);
+  });
+
+  it("H1: two deliverers share the work, each delivery once", async () => {
+    const merchant = await sink();
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"], 500);
+    await Promise.all([deliverer().drain(), deliverer().drain()]);
+    await merchant.received(500);
+    expect(merchant.requests).toHaveLength(500);
+    expect(new Set(merchant.requests.map(({ headers }) => headers["webhook-id"])).size).toBe(500);
+  });
+
+  it("H3: carries on when its database connections are cut, and loses nothing", async () => {
+    const merchant = await sink();
+    merchant.answer({ delayMs: 5 });
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"], 300);
+    deliverer({ sweepIntervalMs: 50 });
+    for (let cuts = 1; cuts <= 3; cuts++) {
+      await merchant.received(cuts * 50);
+      await test.database.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+      );
+    }
+    await waitFor(async () => {
+      await letTimePass();
+      return (await states("end_test"))["delivered"] === 300;
+    });
+    expect(new Set(merchant.requests.map(({ headers }) => headers["webhook-id"])).size).toBe(300);
+  });
+
+  it("H6: finds by its sweep what no nudge told of", async () => {
+    const merchant = await sink();
+    await insertEndpoint(test.database, merchant.url);
+    deliverer({ sweepIntervalMs: 20 });
+    await insertDeliveries(test.database, ["end_test"]);
+    await merchant.received(1);
+  });
+
+  it("delivers what is committed while it delivers, nudge or not lost", async () => {
+    const merchant = await sink();
+    merchant.answer({ delayMs: 1 });
+    await insertEndpoint(test.database, merchant.url);
+    const by = deliverer();
+    for (let n = 0; n < 50; n++) {
+      await insertDeliveries(test.database, ["end_test"], 2);
+      by.nudge();
+    }
+    await merchant.received(100);
+    await by.drain();
+    expect(await states("end_test")).toEqual({ delivered: 100 });
+  });
+
+  it("H10: stops within its grace: what ends in time is recorded, the rest handed back and attempted at once by the next", async () => {
+    const merchant = await sink();
+    merchant.answer((_request, count) => (count === 0 ? { delayMs: 200 } : { trouble: "hang" }));
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"], 2);
+    const stopped = deliverer({ shutdownGraceMs: 1_000 }, { timeoutMs: 60_000 });
+    stopped.nudge();
+    await merchant.received(2);
+    const startedAt = systemClock.monotonic();
+    await stopped.stop();
+    expect(systemClock.monotonic() - startedAt).toBeLessThan(1_000);
+    expect(await states("end_test")).toEqual({ delivered: 1, due: 1 });
+
+    merchant.answer({ status: 204 });
+    stopped.nudge(); // stopped for good
+    await deliverer().drain();
+    expect(await states("end_test")).toEqual({ delivered: 2 });
+    const [, cutOff, again] = merchant.requests;
+    expect(again?.headers["webhook-id"]).toBe(cutOff?.headers["webhook-id"]);
+    expect(again?.body).toEqual(cutOff?.body);
+    expect(merchant.requests).toHaveLength(3);
+  });
+
+  it("tells when the next retry is due", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 500 });
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    const told: Date[] = [];
+    const fixed = { ...systemRandom, fraction: () => 0.5 };
+    await deliverer(
+      { onRetryAt: (time) => told.push(time), random: fixed },
+      { scheduleMs: [0, 30_000] },
+    ).drain();
+    const inMs = (told.at(-1)?.getTime() ?? 0) - systemClock.now();
+    expect(inMs).toBeGreaterThan(25_000);
+    expect(inMs).toBeLessThanOrEqual(30_000);
+  });
+
+  it("writes one line for each attempt, without secret or token", async () => {
+    const lines: { sentence: string; fields: Record<string, unknown> }[] = [];
+    const keep = (sentence: string, fields = {}) => lines.push({ sentence, fields });
+    const logger: Logger = { debug: keep, info: keep, warn: keep, error: keep, with: () => logger };
+    const merchant = await sink();
+    merchant.answer((_request, count) => ({ status: count === 0 ? 500 : 204, body: "ok" }));
+    const { secret } = await insertEndpoint(test.database, `${merchant.url}/path-token?key=query-token`);
+    await insertDeliveries(test.database, ["end_test"]);
+    const reports: string[] = [];
+    const by = deliverer({ logger, onAttempt: ({ decision }) => reports.push(decision) });
+    await waitFor(async () => {
+      await by.drain();
+      return (await states("end_test"))["delivered"] === 1;
+    });
+    expect(reports).toEqual(["retry", "delivered"]);
+    expect(lines.map(({ sentence }) => sentence)).toEqual(["Attempted delivery", "Attempted delivery"]);
+    expect(lines[0]?.fields).toMatchObject({
+      endpoint_id: "end_test",
+      merchant_id: MERCHANT_ID,
+      event_type: "endpoint.test",
+      attempt: 1,
+      http_status: 500,
+      error_class: "status",
+      decision: "retry",
+      host: new URL(merchant.url).host,
+    });
+    expect(lines[1]?.fields).toMatchObject({
+      attempt: 2,
+      failed_before: 1,
+      http_status: 204,
+      decision: "delivered",
+    });
+    const text = JSON.stringify(lines);
+    for (const hidden of ["path-token", "query-token", secret, secret.slice("whsec_".length)])
+      expect(text).not.toContain(hidden);
+  });
+
+  it("does not count attempts that it could not sign, and tries them later", async () => {
+    const merchant = await sink();
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    await test.database.query("UPDATE endpoints SET secret = '\\x00'");
+    await deliverer().drain();
+    expect(merchant.requests).toHaveLength(0);
+    expect((await onlyDelivery()).attempts).toEqual([]);
+    expect(await countBacklog(test.database)).toMatchObject({ waiting: 1 });
+  });
+
+  it("fails what is due to a deleted endpoint at its sweep", async () => {
+    const merchant = await sink();
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"], 2);
+    await test.database.query("UPDATE endpoints SET deleted_at = now()");
+    deliverer({ sweepIntervalMs: 20 });
+    await waitFor(async () => (await states("end_test"))["failed"] === 2);
+    expect(merchant.requests).toHaveLength(0);
+  });
+});
