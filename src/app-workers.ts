@@ -1,6 +1,7 @@
 /** The workers of each role. */
 import type { KnownAsset } from "./core/asset.ts";
 import type { Database } from "./db/database.ts";
+import type { AttemptReport } from "./flow/deliver-callbacks.ts";
 import { followChain } from "./flow/follow-chain.ts";
 import type { FollowerMetrics } from "./flow/follower-parts.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
@@ -83,7 +84,7 @@ export function settlerParts(parts: WorkerParts, queue: SettlerParts["queue"]): 
 }
 
 /** The queue's jobs, and the sweep beside them. */
-export function settleWorkers(parts: SettlerParts): Worker[] {
+export function settleWorkers(parts: SettlerParts, graceMs: number): Worker[] {
   return [
     { name: "sweep deposits", run: (signal) => sweepDeposits(parts, signal) },
     {
@@ -93,7 +94,7 @@ export function settleWorkers(parts: SettlerParts): Worker[] {
         try {
           await untilAborted(signal);
         } finally {
-          await worker.close();
+          await worker.close(graceMs);
         }
       },
     },
@@ -115,6 +116,13 @@ export function housekeepingWorker(parts: WorkerParts): Worker {
       }
     },
   };
+}
+
+export function noteAttempt(metrics: Metrics, { outcome, decision, eventAgeMs }: AttemptReport): void {
+  metrics.deliveryAttempts.inc({ outcome: outcome.error ?? "delivered" });
+  metrics.deliveryAttemptSeconds.observe(outcome.durationMs / 1000);
+  if (decision === "delivered") metrics.eventToDeliverySeconds.observe(eventAgeMs / 1000);
+  if (decision === "delivered" || decision === "failed") metrics.deliveriesFinished.inc({ state: decision });
 }
 
 export function untilAborted(signal: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import { hostname } from "node:os";
 import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
 import {
   housekeepingWorker,
+  noteAttempt,
   scanWorkers,
   settlerParts,
   settleWorkers,
@@ -17,7 +18,7 @@ import {
 import { coerceError, isRetryable } from "./core/errors.ts";
 import type { OpenedDatabase } from "./db/open-database.ts";
 import { openUnpreparedDatabase } from "./db/open-database.ts";
-import { createDeliverer } from "./flow/deliver-callbacks.ts";
+import { createDeliverer, type Deliverer } from "./flow/deliver-callbacks.ts";
 import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
 import { createWakers, type Wakers } from "./flow/wake-workers.ts";
 import { loadAddressWatch } from "./flow/watch-addresses.ts";
@@ -82,9 +83,10 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   const supervisor = createSupervisor({ logger, clock, random, graceMs: config.shutdownGraceMs });
   const secretBox = createSecretBox(options.secretKey, random);
 
-  const state: { problem: string | null; queue: Queue | undefined } = {
+  const state: StartState = {
     problem: "It is starting",
     queue: undefined,
+    wakeDeliverer: async () => undefined,
   };
   const readinessParts: ReadinessParts = {
     database,
@@ -156,14 +158,14 @@ async function buildWorkers(parts: BuildParts): Promise<{ workers: Worker[]; wak
     ? createDeliverer({
         database,
         secretBox: parts.secretBox,
-        callbacks: config.callbacks,
+        callbacks: () => config.callbacks,
         sweepIntervalMs: config.sweepIntervalMs,
-        graceMs: config.shutdownGraceMs,
+        shutdownGraceMs: config.shutdownGraceMs,
         clock,
         random: systemRandom,
         logger,
-        metrics,
-        onRetryAt: (time: Date) => wakers.deliverAt(time),
+        onRetryAt: (time) => void wakers.deliverAt(time),
+        onAttempt: (attempt) => noteAttempt(metrics, attempt),
       })
     : undefined;
   const wakers = createWakers({
@@ -179,16 +181,14 @@ async function buildWorkers(parts: BuildParts): Promise<{ workers: Worker[]; wak
     const watch = await loadAddressWatch(database, systemRandom);
     workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.assetsOf, watch));
   }
-  if (roles.includes("settle")) workers.push(...settleWorkers(settlerParts(workerParts, queue)));
-  if (deliverer !== undefined) workers.push(...deliverWorkers(queue, deliverer));
+  if (roles.includes("settle"))
+    workers.push(...settleWorkers(settlerParts(workerParts, queue), config.shutdownGraceMs));
+  if (deliverer !== undefined) workers.push(...deliverWorkers(queue, deliverer, config));
   return { workers, wakers };
 }
 
 /** The pump itself, and the queue's jobs that wake it. */
-function deliverWorkers(
-  queue: Queue,
-  deliverer: { nudge(): void; run(signal: AbortSignal): Promise<void> },
-): Worker[] {
+function deliverWorkers(queue: Queue, deliverer: Deliverer, config: Config): Worker[] {
   return [
     { name: "deliver", run: (signal) => deliverer.run(signal) },
     {
@@ -198,7 +198,7 @@ function deliverWorkers(
         try {
           await untilAborted(signal);
         } finally {
-          await worker.close();
+          await worker.close(config.shutdownGraceMs);
         }
       },
     },

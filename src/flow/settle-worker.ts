@@ -35,13 +35,14 @@ export function workSettleQueue(parts: SettlerParts): QueueWorker {
       const parsed = jobData.safeParse(job.data);
       if (!parsed.success) {
         parts.logger.warn("Dropped a job that cannot be read", { queue: "settle", job_id: job.id });
-        return;
+        return undefined;
       }
       const { chainId, block } = parsed.data;
       const state = await findChainState(parts.database, chainId);
-      if (state?.cursorNumber === null || state?.state !== "following") return;
+      if (state?.cursorNumber === null || state?.state !== "following") return undefined;
       if (state.cursorNumber < BigInt(block)) return { againInMs: parts.retryMs };
       await settleChain(parts, chainId, "job", signal);
+      return undefined;
     },
   });
 }
