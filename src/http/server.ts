@@ -150,7 +150,13 @@ async function listen(server: FastifyInstance, parts: HttpParts): Promise<{ host
     );
   }
   const [bound] = server.addresses();
-  return typeof bound === "object" ? { host: bound.address, port: bound.port } : { host, port };
+  const place = typeof bound === "object" ? { host: bound.address, port: bound.port } : { host, port };
+  parts.logger.info("Listening", { url: urlOf(place) });
+  return place;
+}
+
+function urlOf({ host, port }: { host: string; port: number }): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 const UNREADABLE = JSON.stringify(problemOf("invalid_request", 400, "This is not an HTTP request"));

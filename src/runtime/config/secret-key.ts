@@ -18,16 +18,22 @@ const KEY_FILE = "secret.key";
  * @throws {FatalError} `secret_key_missing` when there is none and the database is not embedded.
  */
 export async function loadSecretKey(config: Config, env: Environment, random: Random): Promise<Buffer> {
-  const given = env["DEPOSITD_SECRET_KEY"];
-  if (given !== undefined && given !== "") return parseKey(given, "DEPOSITD_SECRET_KEY");
+  const found = await findSecretKey(config, env);
+  if (found !== undefined) return found;
   if (config.database.url !== null) {
     throw new FatalError(
       "secret_key_missing",
       "DEPOSITD_SECRET_KEY is not set: with a database of your own it must be 32 random bytes in hex, the same on every machine (openssl rand -hex 32)",
     );
   }
-  const file = join(config.dataDir, KEY_FILE);
-  return (await readKeyFile(file)) ?? (await makeKeyFile(config.dataDir, file, random));
+  return makeKeyFile(config.dataDir, join(config.dataDir, KEY_FILE), random);
+}
+
+/** The key if there is one; makes none. @throws {InputError} `secret_key_wrong` */
+export async function findSecretKey(config: Config, env: Environment): Promise<Buffer | undefined> {
+  const given = env["DEPOSITD_SECRET_KEY"];
+  if (given !== undefined && given !== "") return parseKey(given, "DEPOSITD_SECRET_KEY");
+  return config.database.url === null ? readKeyFile(join(config.dataDir, KEY_FILE)) : undefined;
 }
 
 function parseKey(text: string, where: string): Buffer {

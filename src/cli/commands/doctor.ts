@@ -1,0 +1,72 @@
+/** `doctor`: looks at every part the daemon needs, and says what to do about each. */
+import { coerceError } from "../../core/errors.ts";
+import { openUnpreparedDatabase } from "../../db/open-database.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import { systemRandom } from "../../runtime/random.ts";
+import type { CommandResult, GlobalOptions } from "../command.ts";
+import {
+  checkDatabase,
+  checkedConfig,
+  checkNodes,
+  checkQueue,
+  checkSecretKey,
+  type DoctorParts,
+  type Finding,
+} from "../doctor-checks.ts";
+import { EXIT } from "../exit-code.ts";
+import { setUp } from "../setup.ts";
+import { alignColumns } from "../table.ts";
+
+/** Exits with 1 when something failed; warnings alone are none. @throws {ConfigInvalidError} nothing can be checked then */
+export async function doctorCommand(options: GlobalOptions): Promise<CommandResult> {
+  // What it would log, it tells.
+  const setup = await setUp(options, "silent");
+  const parts: DoctorParts = { ...setup, clock: systemClock };
+  const [secretKey, database, nodes] = await Promise.all([
+    checkSecretKey(parts),
+    checkDatabaseAndQueue(parts),
+    Promise.all(parts.config.chains.map((chain) => checkNodes(chain, parts))),
+  ]);
+  const findings = [...checkedConfig(parts.config), secretKey, ...database, ...nodes.flat()];
+  const isWell = findings.every((finding) => finding.level !== "fail");
+  return {
+    exitCode: isWell ? EXIT.done : EXIT.failed,
+    json: { ok: isWell, findings },
+    text: findingsText(findings),
+  };
+}
+
+async function checkDatabaseAndQueue(parts: DoctorParts): Promise<Finding[]> {
+  const runtime = {
+    logger: parts.logger,
+    clock: parts.clock,
+    random: systemRandom,
+    applicationName: "depositd doctor",
+  };
+  try {
+    const opened = await openUnpreparedDatabase(parts.config, { ...runtime, migrate: false });
+    try {
+      const database = await checkDatabase(opened, parts);
+      const isQueueAway =
+        parts.config.queue.url === null &&
+        database.some((finding) => finding.part === "database" && finding.level === "fail");
+      return isQueueAway ? database : [...database, await checkQueue(opened.url, parts)];
+    } finally {
+      await opened.close();
+    }
+  } catch (rawError) {
+    const advice = "Check dataDir and its permissions, or set database.url to a PostgreSQL of your own.";
+    return [{ part: "database", level: "fail", found: coerceError(rawError).message, advice }];
+  }
+}
+
+function findingsText(findings: readonly Finding[]): string {
+  const lines = alignColumns(findings.map(({ level, part, found }) => [level, part, found])).split("\n");
+  const indent = " ".repeat("warn  ".length);
+  return findings
+    .flatMap((finding, index) => [
+      lines[index] ?? "",
+      ...(finding.advice === null ? [] : [`${indent}-> ${finding.advice}`]),
+    ])
+    .join("\n");
+}

@@ -1,0 +1,58 @@
+/** `start`: the daemon. */
+import { ROLES, type Role, runDaemon } from "../../app.ts";
+import { InputError } from "../../core/errors.ts";
+import { loadSecretKey } from "../../runtime/config/secret-key.ts";
+import { systemRandom } from "../../runtime/random.ts";
+import type { CommandResult, GlobalOptions } from "../command.ts";
+import { EXIT } from "../exit-code.ts";
+import { setUp } from "../setup.ts";
+
+/** Runs until it is told to stop by SIGTERM or SIGINT; a second one ends it at once. */
+export async function startCommand(
+  options: GlobalOptions,
+  wanted: { readonly roles?: string },
+): Promise<CommandResult> {
+  const roles = wanted.roles === undefined ? ROLES : parseRoles(wanted.roles);
+  const { config, env, logger } = await setUp(options, "config");
+  const secretKey = await loadSecretKey(config, env, systemRandom);
+  const stop = new AbortController();
+  const stopListening = onStopSignal(() => stop.abort());
+  try {
+    await runDaemon({ config, roles, secretKey, logger, signal: stop.signal });
+  } finally {
+    stopListening();
+  }
+  return { exitCode: EXIT.done, json: { stopped: true }, text: "" };
+}
+
+/** @throws {InputError} `invalid_request` for a role that there is not */
+function parseRoles(text: string): readonly Role[] {
+  const names = text.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !ROLES.some((role) => role === name));
+  if (unknown !== undefined) {
+    throw new InputError(
+      "invalid_request",
+      `--roles takes a list of ${ROLES.join(", ")}; ${JSON.stringify(unknown)} is none of them`,
+    );
+  }
+  return ROLES.filter((role) => names.includes(role));
+}
+
+const STOP_SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
+
+function onStopSignal(stop: () => void): () => void {
+  let isStopping = false;
+  const listeners = Object.entries(STOP_SIGNALS).map(([signal, number]) => {
+    const listener = () => {
+      // As a shell reports a process that a signal ended.
+      if (isStopping) process.exit(128 + number);
+      isStopping = true;
+      stop();
+    };
+    process.on(signal, listener);
+    return { signal, listener };
+  });
+  return () => {
+    for (const { signal, listener } of listeners) process.off(signal, listener);
+  };
+}

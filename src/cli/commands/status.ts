@@ -1,0 +1,99 @@
+/** `status`: where the chains are, what is in flight, and the oldest of each. */
+import { systemClock } from "../../runtime/clock.ts";
+import type { Config } from "../../runtime/config/config.ts";
+import { type ChainState, listChainStates } from "../../scanner/chain-store.ts";
+import type { CommandResult, GlobalOptions } from "../command.ts";
+import { EXIT } from "../exit-code.ts";
+import { setUp, withDatabase } from "../setup.ts";
+import {
+  countDeliveriesInFlight,
+  countDepositsInFlight,
+  type DeliveriesInFlight,
+  type DepositsInFlight,
+} from "../status-store.ts";
+import { alignColumns } from "../table.ts";
+
+export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
+  const setup = await setUp(options);
+  const [chains, deposits, deliveries] = await withDatabase(setup, (database) =>
+    Promise.all([
+      listChainStates(database),
+      countDepositsInFlight(database),
+      countDeliveriesInFlight(database),
+    ]),
+  );
+  const status = {
+    chains: chains.map((chain) => chainStatus(chain, setup.config)),
+    deposits: deposits.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
+    deliveries: { ...deliveries, oldestCreatedAt: deliveries.oldestCreatedAt?.toISOString() ?? null },
+  };
+  const text = [chainsText(status.chains), depositsText(deposits), deliveriesText(deliveries)].join("\n\n");
+  return { exitCode: EXIT.done, json: status, text };
+}
+
+function chainStatus(chain: ChainState, config: Config) {
+  const { cursorNumber, headNumber } = chain;
+  const lag = headNumber === null || cursorNumber === null ? null : headNumber - cursorNumber;
+  return {
+    chainId: chain.chainId,
+    name: chain.name,
+    state: cursorNumber === null ? "starting" : chain.state,
+    reason: chain.stateReason,
+    isConfigured: config.chains.some((each) => each.id === chain.chainId),
+    cursorNumber: toNumber(cursorNumber),
+    headNumber: toNumber(headNumber),
+    lagBlocks: lag === null ? null : Math.max(0, Number(lag)),
+    safeNumber: toNumber(chain.safeNumber),
+    finalizedNumber: toNumber(chain.finalizedNumber),
+    cursorAt: chain.cursorAt?.toISOString() ?? null,
+    leaseHolder: chain.leaseHolder,
+  };
+}
+
+function toNumber(number: bigint | null): number | null {
+  return number === null ? null : Number(number);
+}
+
+function chainsText(chains: readonly ReturnType<typeof chainStatus>[]): string {
+  if (chains.length === 0) return "No chain was followed yet.";
+  const rows = chains.map((chain) => [
+    `${chain.name} (${chain.chainId})`,
+    chain.isConfigured ? chain.state : `${chain.state}, not configured`,
+    shown(chain.cursorNumber),
+    shown(chain.headNumber),
+    shown(chain.lagBlocks),
+    shown(chain.finalizedNumber),
+    chain.cursorAt === null ? "never" : ago(new Date(chain.cursorAt)),
+    chain.reason ?? "",
+  ]);
+  return alignColumns([["CHAIN", "STATE", "CURSOR", "HEAD", "LAG", "FINALIZED", "MOVED", ""], ...rows]);
+}
+
+function depositsText(deposits: readonly DepositsInFlight[]): string {
+  if (deposits.length === 0) return "No deposits in flight.";
+  const rows = deposits.map((each) => [
+    String(each.chainId),
+    each.status,
+    String(each.count),
+    ago(each.oldestDetectedAt),
+  ]);
+  return alignColumns([["CHAIN ID", "DEPOSITS", "COUNT", "OLDEST"], ...rows]);
+}
+
+function deliveriesText({ dueCount, waitingCount, oldestCreatedAt }: DeliveriesInFlight): string {
+  if (dueCount + waitingCount === 0) return "No deliveries in flight.";
+  const oldest = oldestCreatedAt === null ? "" : `, the oldest ${ago(oldestCreatedAt)}`;
+  return `${dueCount} deliveries due, ${waitingCount} waiting for their next attempt${oldest}.`;
+}
+
+function shown(number: number | null): string {
+  return number === null ? "-" : String(number);
+}
+
+/** How long ago, in the largest whole unit. */
+function ago(time: Date): string {
+  const seconds = Math.max(0, Math.round((systemClock.now() - time.getTime()) / 1000));
+  if (seconds < 120) return `${seconds} s ago`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min ago`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h ago` : `${Math.round(seconds / 86_400)} d ago`;
+}

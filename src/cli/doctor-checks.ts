@@ -1,0 +1,197 @@
+/** What `doctor` looks at. Each check tells what it found and what to do about it, and throws nothing. */
+import type { FinalityTag } from "../core/chain.ts";
+import { coerceError, DepositdError } from "../core/errors.ts";
+import type { OpenedDatabase } from "../db/open-database.ts";
+import { createChainNodes } from "../rpc/chain-nodes.ts";
+import type { NodeProbe } from "../rpc/probe.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { ChainConfig, Config } from "../runtime/config/config.ts";
+import type { Environment } from "../runtime/config/environment.ts";
+import { hideUrl } from "../runtime/config/hide-url.ts";
+import { findSecretKey } from "../runtime/config/secret-key.ts";
+import type { Logger } from "../runtime/logger.ts";
+import { createQueue } from "../runtime/queue/queue.ts";
+import { readServer } from "./status-store.ts";
+
+export interface Finding {
+  readonly part: string;
+  readonly level: "ok" | "warn" | "fail";
+  readonly found: string;
+  /** What to do; `null` when there is nothing to do. */
+  readonly advice: string | null;
+}
+
+export interface DoctorParts {
+  readonly config: Config;
+  readonly env: Environment;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const ok = (part: string, found: string): Finding => ({ part, level: "ok", found, advice: null });
+const warn = (part: string, found: string, advice: string): Finding => ({
+  part,
+  level: "warn",
+  found,
+  advice,
+});
+const fail = (part: string, found: string, advice: string): Finding => ({
+  part,
+  level: "fail",
+  found,
+  advice,
+});
+
+export function checkedConfig(config: Config): Finding[] {
+  const chains = config.chains.map((chain) => `${chain.name} (${chain.id})`).join(", ");
+  const findings = [ok("config", `${config.file}: ${chains}`)];
+  if (!config.callbacks.allowPrivateTargets) return findings;
+  const advice = "Set callbacks.allowPrivateTargets to false anywhere but on a developer's machine.";
+  return [...findings, warn("config", "Callbacks may go to private addresses", advice)];
+}
+
+export async function checkSecretKey({ config, env }: DoctorParts): Promise<Finding> {
+  const part = "secret key";
+  try {
+    if ((await findSecretKey(config, env)) !== undefined) return ok(part, "32 bytes");
+  } catch (rawError) {
+    return fail(part, coerceError(rawError).message, "Make one with: openssl rand -hex 32");
+  }
+  if (config.database.url === null) return ok(part, "None yet: the first start makes secret.key in dataDir");
+  return fail(
+    part,
+    "DEPOSITD_SECRET_KEY is not set",
+    "Set it to 32 random bytes in hex: openssl rand -hex 32",
+  );
+}
+
+const CLOCK_SKEW = { warnMs: 2_000, failMs: 60_000 };
+
+/** @param opened with `migrate: false`, not prepared yet */
+export async function checkDatabase(
+  opened: OpenedDatabase,
+  { config, clock }: DoctorParts,
+): Promise<Finding[]> {
+  const part = "database";
+  const advised: Partial<Record<string, string>> = {
+    database_unreachable: "Check database.url, the server and the network between.",
+    database_not_migrated: config.database.migrate
+      ? "Nothing: `start` will migrate it."
+      : "Run: depositd migrate",
+    database_too_new: "Run the depositd that made this schema, or a newer one.",
+  };
+  let schema = ok("schema", "This version's");
+  try {
+    await opened.prepare();
+  } catch (rawError) {
+    const error = coerceError(rawError);
+    const code = error instanceof DepositdError ? error.code : "internal";
+    const advice = advised[code] ?? "See docs/errors.md.";
+    if (code !== "database_not_migrated") return [fail(part, error.message, advice)];
+    schema = config.database.migrate
+      ? warn("schema", "Not there yet", advice)
+      : fail("schema", error.message, advice);
+  }
+  const before = clock.now();
+  const server = await readServer(opened.database);
+  const skewMs = Math.round(server.time.getTime() - (before + clock.now()) / 2);
+  return [
+    ok(part, `PostgreSQL ${server.version}, ${whereIs(config.database.url)}`),
+    schema,
+    clockFinding(skewMs),
+  ];
+}
+
+function whereIs(url: string | null): string {
+  return url === null ? "embedded" : hideUrl(url);
+}
+
+/** Leases and due times go by the database's clock, delayed jobs and callback timestamps by this machine's. */
+function clockFinding(skewMs: number): Finding {
+  const found = `${Math.abs(skewMs)} ms ${skewMs < 0 ? "ahead of" : "behind"} the database's`;
+  const advice =
+    "Let both machines keep their time by NTP: callbacks carry this clock's time, and their receivers check it.";
+  if (Math.abs(skewMs) >= CLOCK_SKEW.failMs) return fail("clock", found, advice);
+  return Math.abs(skewMs) >= CLOCK_SKEW.warnMs ? warn("clock", found, advice) : ok("clock", found);
+}
+
+export async function checkQueue(
+  databaseUrl: string,
+  { config, clock, logger }: DoctorParts,
+): Promise<Finding> {
+  const where = config.queue.url === null ? "on the same PostgreSQL" : hideUrl(config.queue.url);
+  const queue = createQueue({ config: config.queue, databaseUrl, logger, clock });
+  try {
+    await queue.ping();
+    return ok("queue", `BullMQ ${where}`);
+  } catch (rawError) {
+    const advice = "Check queue.url and the server. Meanwhile sweeps do its work, later.";
+    return fail("queue", coerceError(rawError).message, advice);
+  } finally {
+    await queue.close(1_000);
+  }
+}
+
+const PROBE_TIMEOUT_MS = 20_000;
+
+export async function checkNodes(chain: ChainConfig, { clock, logger }: DoctorParts): Promise<Finding[]> {
+  const nodes = createChainNodes({ chain, clock, logger });
+  const timeout = new AbortController();
+  const answered = new AbortController();
+  void clock.sleep(PROBE_TIMEOUT_MS, answered.signal).then(() => timeout.abort());
+  try {
+    return (await nodes.probe(timeout.signal)).flatMap((probe) => nodeFindings(chain, probe));
+  } catch (rawError) {
+    const found = timeout.signal.aborted
+      ? `No answer within ${PROBE_TIMEOUT_MS / 1000} s`
+      : coerceError(rawError).message;
+    return [fail(chain.name, found, "Check the URLs under nodes, and whether this machine reaches them.")];
+  } finally {
+    answered.abort();
+    await nodes.close();
+  }
+}
+
+const NODE_ADVICE: Partial<Record<string, string>> = {
+  wrong_chain: "Check the URL and the chain's id: this node is never followed for it.",
+  node_unreachable: "Check the URL, and whether this machine reaches it.",
+  node_rate_limited: "Ask the provider for a higher limit, or name a second node.",
+  node_method_missing: "Use a node that traces, or say internal: none.",
+};
+
+function nodeFindings(chain: ChainConfig, probe: NodeProbe): Finding[] {
+  const part = `${chain.name} ${probe.node}`;
+  // A node that is away says the same to every question.
+  const told = new Map(probe.problems.map((problem) => [problem.message, problem]));
+  const problems = [...told.values()].map((problem) =>
+    fail(part, problem.message, NODE_ADVICE[problem.code] ?? "See docs/errors.md."),
+  );
+  if (probe.head === null || problems.length > 0) return problems;
+  const missing = neededTags(chain).filter((tag) => probe.tags[tag] === null);
+  const tags = missing.map((tag) =>
+    fail(
+      part,
+      `It knows no "${tag}" block, which the confirmations wait for`,
+      "Wait for a depth instead, or use another node.",
+    ),
+  );
+  const slow =
+    probe.receipts === "eth_getTransactionReceipt"
+      ? [
+          warn(
+            part,
+            "It has no eth_getBlockReceipts: receipts are fetched one by one",
+            "Use a node that has it: a busy chain cannot be followed like this.",
+          ),
+        ]
+      : [];
+  const version = probe.clientVersion === null ? "" : `, ${probe.clientVersion}`;
+  return [ok(part, `chain ${chain.id}, head ${probe.head.number}${version}`), ...tags, ...slow];
+}
+
+/** The tags that some asset's policy waits for. */
+function neededTags(chain: ChainConfig): FinalityTag[] {
+  const bands = chain.assets.flatMap((asset) => asset.policy);
+  const tags = bands.flatMap((band) => [band.credit.tag, band.unlock.tag]);
+  return [...new Set(tags)].filter((tag) => tag !== null);
+}

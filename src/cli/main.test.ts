@@ -1,0 +1,254 @@
+/** The program as a shell runs it: a process with arguments, output and an exit code. */
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { stringify } from "yaml";
+import { authenticateApiKey } from "../merchants/api-key-store.ts";
+import { type Anvil, startAnvil } from "../testing/anvil.ts";
+import { createDatabase, createTestDatabase, dropDatabase, type TestDatabase } from "../testing/database.ts";
+
+const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
+const TSX = import.meta.resolve("tsx");
+const NODE_URL = "http://127.0.0.1:1/v3/s3cr3t";
+
+let folder = "";
+let db: TestDatabase;
+let anvil: Anvil;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "depositd-cli-"));
+  db = await createTestDatabase();
+  anvil = await startAnvil({ mining: "manual" });
+});
+afterAll(async () => {
+  await anvil.stop();
+  await db.drop();
+  await rm(folder, { recursive: true });
+});
+
+interface Ended {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** With nothing of this process's environment but the path. */
+function depositd(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const options = { cwd: folder, env: { PATH: process.env["PATH"], ...env } };
+    execFile(process.execPath, ["--import", TSX, MAIN, ...args], options, (error, stdout, stderr) => {
+      resolve({
+        exitCode: typeof error?.code === "number" ? error.code : error === null ? 0 : -1,
+        stdout,
+        stderr,
+      });
+    });
+  });
+}
+
+/** Writes a config and answers its path. */
+async function configFile(name: string, more: Record<string, unknown> = {}): Promise<string> {
+  const file = join(folder, name);
+  const chain = {
+    id: 1,
+    nodes: [{ url: NODE_URL }],
+    native: { currency: "ETH", decimals: 18, internal: "none" },
+  };
+  await writeFile(file, stringify({ database: { url: db.url }, chains: [chain], ...more }));
+  return file;
+}
+
+describe("usage", () => {
+  test("is told for --help and --version, which are no errors", async () => {
+    const help = await depositd(["--help"]);
+    expect(help).toMatchObject({ exitCode: 0, stderr: "" });
+    for (const command of ["start", "migrate", "doctor", "status", "config", "merchant", "key"]) {
+      expect(help.stdout).toMatch(new RegExp(`^ {2}${command}\\b`, "m"));
+    }
+    expect((await depositd(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  test.each([
+    ["an unknown command", ["nonsense"], "unknown command 'nonsense'"],
+    ["an unknown option", ["status", "--nonsense"], "unknown option '--nonsense'"],
+    ["a missing argument", ["merchant", "create"], "missing required argument 'name'"],
+    ["no command at all", [], "Usage: depositd"],
+  ])("is wrong with %s, and exits with 2", async (_what, args, expected) => {
+    const ended = await depositd(args);
+    expect(ended).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(ended.stderr).toContain(expected);
+  });
+
+  test("is wrong with a role that there is not", async () => {
+    const ended = await depositd([
+      "start",
+      "--roles",
+      "scan,cook",
+      "--config",
+      await configFile("roles.yaml"),
+    ]);
+    expect(ended).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(ended.stderr).toContain('"cook" is none of them [invalid_request]');
+  });
+});
+
+describe("config check", () => {
+  test("tells every fault on a line of its own, and exits with 2", async () => {
+    const file = await configFile("faults.yaml", { http: { port: 0.5, colour: "red" }, dataDir: 7 });
+    const ended = await depositd(["config", "check", "--config", file]);
+    expect(ended).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(ended.stderr.split("\n")).toEqual([
+      `depositd: ${file} has 3 faults [config_invalid]`,
+      "  dataDir: expected a folder, got 7",
+      "  http.colour: unknown key",
+      "  http.port: expected a whole number from 0 to 65535, got 0.5",
+      "",
+    ]);
+    const json = await depositd(["--json", "--config", file, "config", "check"]);
+    expect(json).toMatchObject({ exitCode: 2, stderr: "" });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      valid: false,
+      faults: [{ path: "dataDir" }, { path: "http.colour" }, { path: "http.port" }],
+    });
+  });
+
+  test("shows what is in force, without its secrets, for options before and after the command", async () => {
+    const file = await configFile("valid.yaml");
+    const before = await depositd(["--config", file, "--json", "config", "check"]);
+    const after = await depositd(["config", "check", "--config", file, "--json"]);
+    expect(before).toEqual(after);
+    expect(JSON.parse(after.stdout)).toMatchObject({
+      valid: true,
+      config: { file, chains: [{ id: 1, name: "ethereum" }] },
+    });
+    expect(after.stdout).not.toContain("s3cr3t");
+    const named = await depositd(["config", "check"], { DEPOSITD_CONFIG: file });
+    expect(named.stdout).toContain("url: http://127.0.0.1:1/…");
+  });
+});
+
+describe("merchants and keys", () => {
+  test("are made, shown once and revoked", async () => {
+    const config = ["--config", await configFile("keys.yaml"), "--json"];
+    const created = await depositd(["merchant", "create", "shop", ...config]);
+    expect(created).toMatchObject({ exitCode: 0, stderr: "" });
+    const merchant = JSON.parse(created.stdout) as { merchantId: string; apiKey: string };
+    expect(Object.keys(merchant)).toEqual(["merchantId", "apiKey"]);
+    const caller = { merchantId: merchant.merchantId, operator: false };
+    expect(await authenticateApiKey(db.database, merchant.apiKey)).toMatchObject(caller);
+
+    const second = await depositd(["key", "create", "shop", "--operator", ...config]);
+    const key = JSON.parse(second.stdout) as { keyId: string; apiKey: string };
+    expect(await authenticateApiKey(db.database, key.apiKey)).toMatchObject({ ...caller, operator: true });
+
+    expect(await depositd(["key", "revoke", key.keyId, ...config])).toMatchObject({ exitCode: 0 });
+    expect(await authenticateApiKey(db.database, key.apiKey)).toBeUndefined();
+  });
+
+  test("are refused with exit code 1 when the name is taken or there is no such merchant", async () => {
+    const config = ["--config", await configFile("refused.yaml")];
+    await depositd(["merchant", "create", "taken", ...config]);
+    const again = await depositd(["merchant", "create", "taken", ...config]);
+    expect(again).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(again.stderr).toBe('depositd: There is a merchant named "taken" already [name_taken]\n');
+    const unknown = await depositd(["key", "create", "nobody", "--json", ...config]);
+    expect(unknown).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(JSON.parse(unknown.stderr)).toMatchObject({ error: { code: "not_found" } });
+  });
+});
+
+describe("a database", () => {
+  test("that is away is told in one line without its password, and exits with 75", async () => {
+    const file = await configFile("away.yaml", { database: { url: "postgres://user:s3cr3t@127.0.0.1:1/d" } });
+    const ended = await depositd(["status", "--config", file]);
+    expect(ended).toMatchObject({ exitCode: 75, stdout: "" });
+    expect(ended.stderr).toMatch(
+      /^depositd: Could not reach the database d at 127\.0\.0\.1:1: .*\[database_unreachable\]\n$/,
+    );
+    expect(ended.stderr).not.toContain("s3cr3t");
+  });
+
+  test("without a schema is refused where migrations are not ours to apply, and migrated by `migrate`", async () => {
+    const { name, url } = await createDatabase();
+    const config = ["--config", await configFile("empty.yaml", { database: { url, migrate: false } })];
+    const refused = await depositd(["merchant", "create", "shop", ...config]);
+    expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(refused.stderr).toContain("[database_not_migrated]");
+
+    expect((await depositd(["migrate", ...config])).stdout).toMatch(/^Applied 0001_spine\n/);
+    const again = await depositd(["migrate", "--json", ...config]);
+    expect(JSON.parse(again.stdout)).toEqual({ applied: [] });
+    expect(await depositd(["merchant", "create", "shop", ...config])).toMatchObject({ exitCode: 0 });
+    await dropDatabase(name);
+  });
+});
+
+describe("status", () => {
+  test("tells chains, deposits and deliveries in flight", async () => {
+    await db.database.query(
+      "INSERT INTO chains (chain_id, name, cursor_number, cursor_hash, head_number) VALUES (1, 'ethereum', 10, $1, 13)",
+      [Buffer.alloc(32)],
+    );
+    const config = ["--config", await configFile("status.yaml")];
+    const json = await depositd(["status", "--json", ...config]);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      chains: [
+        { chainId: 1, name: "ethereum", state: "following", cursorNumber: 10, headNumber: 13, lagBlocks: 3 },
+      ],
+      deposits: [],
+      deliveries: { dueCount: 0, waitingCount: 0, oldestCreatedAt: null },
+    });
+    const text = await depositd(["status", ...config]);
+    expect(text.stdout).toMatch(/^ethereum \(1\) +following +10 +13 +3 +- +never$/m);
+  });
+});
+
+describe("doctor", () => {
+  const key = { DEPOSITD_SECRET_KEY: "ab".repeat(32) };
+
+  test("finds nothing to do where all is well", async () => {
+    const chain = {
+      id: 31337,
+      name: "local",
+      blockTime: "1s",
+      nodes: [{ url: anvil.url }],
+      confirmations: { credit: 2, unlock: "finalized" },
+    };
+    const file = await configFile("well.yaml", { chains: [chain] });
+    const ended = await depositd(["doctor", "--config", file], key);
+    expect(ended).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(
+      ended.stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.slice(0, 4)),
+    ).toEqual(Array(7).fill("ok  "));
+  });
+
+  test("says what to do about each part that is not well, and exits with 1", async () => {
+    const chain = { id: 1, nodes: [{ url: anvil.url }, { url: NODE_URL }] };
+    const file = await configFile("ill.yaml", {
+      chains: [chain],
+      queue: { url: "redis://:s3cr3t@127.0.0.1:1" },
+    });
+    const ended = await depositd(["doctor", "--json", "--config", file]);
+    expect(ended).toMatchObject({ exitCode: 1, stderr: "" });
+    expect(ended.stdout).not.toContain("s3cr3t");
+    const { ok, findings } = JSON.parse(ended.stdout) as {
+      ok: boolean;
+      findings: { part: string; level: string; found: string; advice: string | null }[];
+    };
+    expect(ok).toBe(false);
+    const failed = findings.filter((finding) => finding.level === "fail");
+    expect(failed.map((finding) => finding.part)).toEqual([
+      "secret key",
+      "queue",
+      expect.stringContaining("ethereum 127.0.0.1"),
+      "ethereum 127.0.0.1:1",
+    ]);
+    expect(failed[2]?.found).toContain("31337");
+    expect(failed.every((finding) => finding.advice !== null)).toBe(true);
+  });
+});

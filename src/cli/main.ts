@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/** The process entry. */
+import { runProgram } from "./program.ts";
+
+const exitCode = await runProgram(process.argv.slice(2), {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+});
+
+// Ends the process even if something still holds it open, but not before a pipe has taken all that was written.
+process.stdout.write("", () => process.stderr.write("", () => process.exit(exitCode)));

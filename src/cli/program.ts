@@ -1,0 +1,129 @@
+/** The command line: reads arguments, runs one command, prints what it gives back, and answers the exit code. */
+import { Command, CommanderError, Option } from "commander";
+import { LOG_LEVELS } from "../runtime/logger.ts";
+import { VERSION } from "../runtime/version.ts";
+import type { CommandResult, GlobalOptions } from "./command.ts";
+import { errorJson, errorText } from "./error-text.ts";
+import { EXIT, type ExitCode, exitCodeOf } from "./exit-code.ts";
+
+export interface Output {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+/** @param args without the program's own name */
+export async function runProgram(args: readonly string[], output: Output): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.done;
+  const program = createProgram(output, (result, options) => {
+    exitCode = result.exitCode;
+    const text = options.json ? JSON.stringify(result.json) : result.text;
+    if (text !== "") output.out(`${text}\n`);
+  });
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return exitCode;
+  } catch (rawError) {
+    // Commander has told the reason already; asking for help or the version is no error.
+    if (rawError instanceof CommanderError) return rawError.exitCode === 0 ? EXIT.done : EXIT.usage;
+    const options = program.opts<GlobalOptions>();
+    const withCauses = options.logLevel === "debug";
+    output.err(
+      `${options.json ? JSON.stringify(errorJson(rawError)) : errorText(rawError, { withCauses })}\n`,
+    );
+    return exitCodeOf(rawError);
+  }
+}
+
+type Run<Arguments extends unknown[]> = (
+  options: GlobalOptions,
+  ...given: Arguments
+) => Promise<CommandResult>;
+
+/** Each command's module is loaded when it is called: `--help` must not wait for the daemon's. */
+function createProgram(
+  output: Output,
+  finish: (result: CommandResult, options: GlobalOptions) => void,
+): Command {
+  const program = new Command("depositd")
+    .description("Watches EVM chains for deposits, credits them and tells the merchant.")
+    .version(VERSION)
+    .option("--config <file>", "config file (default: DEPOSITD_CONFIG, or config/depositd.yaml)")
+    .option("--json", "print JSON", false)
+    .addOption(new Option("--log-level <level>", "how much is logged to standard error").choices(LOG_LEVELS))
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ writeOut: output.out, writeErr: output.err })
+    .exitOverride();
+  const run =
+    <Arguments extends unknown[]>(command: Run<Arguments>) =>
+    async (...given: [...Arguments, ...unknown[]]) => {
+      const options = program.opts<GlobalOptions>();
+      finish(await command(options, ...(given as unknown as Arguments)), options);
+    };
+
+  program
+    .command("start")
+    .description("run the daemon")
+    .option("--roles <list>", "only these of scan,settle,deliver,http")
+    .action(
+      run(async (options, given: { roles?: string }) =>
+        (await import("./commands/start.ts")).startCommand(options, given),
+      ),
+    );
+  program
+    .command("migrate")
+    .description("bring the database to this version's schema")
+    .action(run(async (options) => (await import("./commands/migrate.ts")).migrateCommand(options)));
+  program
+    .command("doctor")
+    .description("check config, secret key, database, queue and nodes, and say what to do about each")
+    .action(run(async (options) => (await import("./commands/doctor.ts")).doctorCommand(options)));
+  program
+    .command("status")
+    .description("chains, deposits and deliveries in flight, the oldest of each")
+    .action(run(async (options) => (await import("./commands/status.ts")).statusCommand(options)));
+  addConfig(program, run);
+  addMerchants(program, run);
+  return program;
+}
+
+type Wrap = <Arguments extends unknown[]>(
+  command: Run<Arguments>,
+) => (...given: [...Arguments, ...unknown[]]) => Promise<void>;
+
+function addConfig(program: Command, run: Wrap): void {
+  program
+    .command("config")
+    .description("the configuration")
+    .command("check")
+    .description("tell every fault, or print what is in force with secrets hidden")
+    .action(run(async (options) => (await import("./commands/config-check.ts")).checkConfig(options)));
+}
+
+function addMerchants(program: Command, run: Wrap): void {
+  const commands = () => import("./commands/merchants.ts");
+  program
+    .command("merchant")
+    .description("tenants")
+    .command("create <name>")
+    .description("make a merchant with its first API key, which is shown once")
+    .option("--operator", "the key may use /v1/admin", false)
+    .action(
+      run(async (options, name: string, { operator }: { operator: boolean }) =>
+        (await commands()).createMerchantCommand(options, { name, operator }),
+      ),
+    );
+  const key = program.command("key").description("API keys");
+  key
+    .command("create <merchant>")
+    .description("make another API key for a merchant, by id or name; it is shown once")
+    .option("--operator", "the key may use /v1/admin", false)
+    .action(
+      run(async (options, merchant: string, { operator }: { operator: boolean }) =>
+        (await commands()).createKeyCommand(options, { merchant, operator }),
+      ),
+    );
+  key
+    .command("revoke <id>")
+    .description("end an API key")
+    .action(run(async (options, id: string) => (await commands()).revokeKeyCommand(options, id)));
+}

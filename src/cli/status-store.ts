@@ -1,0 +1,53 @@
+/** What `status` and `doctor` ask the database. Counts of what is live; none of them grows with history. */
+import type { Sql } from "../db/database.ts";
+
+export interface DepositsInFlight {
+  readonly chainId: number;
+  readonly status: string;
+  readonly count: number;
+  readonly oldestDetectedAt: Date;
+}
+
+/** Deposits that still have a way to go. */
+export async function countDepositsInFlight(sql: Sql): Promise<DepositsInFlight[]> {
+  const rows = await sql.query<{ chain_id: bigint; status: string; count: bigint; oldest: Date }>(
+    `SELECT chain_id, status, count(*) AS count, min(detected_at) AS oldest FROM deposits
+     WHERE status IN ('pending', 'credited', 'held') GROUP BY chain_id, status ORDER BY chain_id, status`,
+  );
+  return rows.map((row) => ({
+    chainId: Number(row.chain_id),
+    status: row.status,
+    count: Number(row.count),
+    oldestDetectedAt: row.oldest,
+  }));
+}
+
+export interface DeliveriesInFlight {
+  /** To be attempted now. */
+  readonly dueCount: number;
+  /** To be attempted again later. */
+  readonly waitingCount: number;
+  readonly oldestCreatedAt: Date | null;
+}
+
+export async function countDeliveriesInFlight(sql: Sql): Promise<DeliveriesInFlight> {
+  const [row] = await sql.query<{ due: bigint; waiting: bigint; oldest: Date | null }>(
+    `SELECT count(*) FILTER (WHERE d.next_attempt_at <= now()) AS due,
+       count(*) FILTER (WHERE d.next_attempt_at > now()) AS waiting, min(d.created_at) AS oldest
+     FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id
+     WHERE d.state = 'due' AND e.status = 'enabled' AND e.deleted_at IS NULL`,
+  );
+  return {
+    dueCount: Number(row?.due ?? 0n),
+    waitingCount: Number(row?.waiting ?? 0n),
+    oldestCreatedAt: row?.oldest ?? null,
+  };
+}
+
+/** The server's version and clock. */
+export async function readServer(sql: Sql): Promise<{ version: string; time: Date }> {
+  const [row] = await sql.query<{ version: string; time: Date }>(
+    "SELECT current_setting('server_version') AS version, clock_timestamp() AS time",
+  );
+  return { version: row?.version ?? "", time: row?.time ?? new Date(0) };
+}
