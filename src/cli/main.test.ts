@@ -1,4 +1,4 @@
-/** The program as a shell runs it: a process with arguments, output and an exit code. */
+/** The built program as a shell runs it: a process with arguments, output and an exit code. */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,8 +10,7 @@ import { authenticateApiKey } from "../merchants/api-key-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
 import { createDatabase, createTestDatabase, dropDatabase, type TestDatabase } from "../testing/database.ts";
 
-const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
-const TSX = import.meta.resolve("tsx");
+const PROGRAM = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const NODE_URL = "http://127.0.0.1:1/v3/s3cr3t";
 
 let folder = "";
@@ -38,7 +37,7 @@ interface Ended {
 function depositd(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
   return new Promise((resolve) => {
     const options = { cwd: folder, env: { PATH: process.env["PATH"], ...env } };
-    execFile(process.execPath, ["--import", TSX, MAIN, ...args], options, (error, stdout, stderr) => {
+    execFile(process.execPath, [PROGRAM, ...args], options, (error, stdout, stderr) => {
       resolve({
         exitCode: typeof error?.code === "number" ? error.code : error === null ? 0 : -1,
         stdout,

@@ -4,8 +4,9 @@ import { createMerchant, getMerchant } from "../../merchants/merchant-store.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
-import { setUp, withDatabase } from "../setup.ts";
+import { setUp } from "../setup.ts";
 import { alignColumns } from "../table.ts";
+import { withDatabase } from "../with-database.ts";
 
 const KEEP_IT = "Keep the key now: it is not shown again.";
 

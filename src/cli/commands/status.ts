@@ -4,7 +4,7 @@ import type { Config } from "../../runtime/config/config.ts";
 import { type ChainState, listChainStates } from "../../scanner/chain-store.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
-import { setUp, withDatabase } from "../setup.ts";
+import { setUp } from "../setup.ts";
 import {
   countDeliveriesInFlight,
   countDepositsInFlight,
@@ -12,6 +12,7 @@ import {
   type DepositsInFlight,
 } from "../status-store.ts";
 import { alignColumns } from "../table.ts";
+import { withDatabase } from "../with-database.ts";
 
 export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
   const setup = await setUp(options);
