@@ -16,6 +16,7 @@ import {
   type WorkerParts,
 } from "./app-workers.ts";
 import { coerceError, isRetryable } from "./core/errors.ts";
+import { loadFastKeccak } from "./core/keccak.ts";
 import type { OpenedDatabase } from "./db/open-database.ts";
 import { openUnpreparedDatabase } from "./db/open-database.ts";
 import { createDeliverer, type Deliverer } from "./flow/deliver-callbacks.ts";
@@ -71,6 +72,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   const metrics = createMetrics();
   const instance = `${hostname()}:${process.pid}:${random.bytes(3).toString("hex")}`;
 
+  await loadFastKeccak();
   const opened = await openUnpreparedDatabase(config, {
     logger,
     clock,

@@ -2,8 +2,8 @@
  * Addresses and hashes. Inside the program both are lower-case `0x` strings, so that `===` compares them;
  * the database holds bytes; people see checksummed addresses (EIP-55).
  */
-import { getAddress } from "viem";
 import { InputError } from "./errors.ts";
+import { keccak256 } from "./keccak.ts";
 
 /** 20 bytes, lower-case hex with `0x`. */
 export type Address = `0x${string}`;
@@ -31,7 +31,7 @@ export function parseAddress(text: string, path = "address"): Address {
   const lower = hex.toLowerCase() as Address;
   const digits = hex.slice(2);
   const isMixed = digits !== digits.toLowerCase() && digits !== digits.toUpperCase();
-  if (isMixed && getAddress(lower) !== hex) {
+  if (isMixed && checksumAddress(lower) !== hex) {
     throw new InputError("invalid_address", `${path} has a wrong EIP-55 checksum`, { path, value: text });
   }
   return lower;
@@ -56,9 +56,20 @@ export function isHash(value: unknown): value is Hash {
   return typeof value === "string" && HASH.test(value);
 }
 
-/** The EIP-55 form that people and callbacks see. */
+const LOWER_CASE_A = 97;
+
+/** The EIP-55 form that people and callbacks see: a letter is upper-case where the hash of the digits has a high nibble. */
 export function checksumAddress(address: Address): string {
-  return getAddress(address);
+  const digits = address.slice(2);
+  const hash = keccak256(Buffer.from(digits, "latin1"));
+  let text = "0x";
+  for (let index = 0; index < digits.length; index++) {
+    const byte = hash[index >> 1] ?? 0;
+    const nibble = index % 2 === 0 ? byte >> 4 : byte & 15;
+    const letter = digits.charAt(index);
+    text += nibble >= 8 && letter.charCodeAt(0) >= LOWER_CASE_A ? letter.toUpperCase() : letter;
+  }
+  return text;
 }
 
 export function hexToBytes(hex: Address | Hash): Buffer {
