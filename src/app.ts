@@ -5,6 +5,7 @@
  *   workers.   Stopped in the opposite order.
  */
 import { hostname } from "node:os";
+import { type Closing, createClosing } from "./app-closing.ts";
 import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
 import {
   housekeepingWorker,
@@ -274,28 +275,4 @@ async function prepare(
     }
   }
   return undefined;
-}
-
-interface Closing {
-  add(name: string, close: () => Promise<void>): void;
-  /** In the opposite order of adding; one that fails does not keep the others from closing. */
-  closeAll(): Promise<void>;
-}
-
-function createClosing(logger: Logger): Closing {
-  const parts: { name: string; close: () => Promise<void> }[] = [];
-  return {
-    add: (name, close) => {
-      parts.push({ name, close });
-    },
-    closeAll: async () => {
-      for (const { name, close } of parts.splice(0).reverse()) {
-        try {
-          await close();
-        } catch (rawError) {
-          logger.error("Failed to close a part", { part: name, error: coerceError(rawError) });
-        }
-      }
-    },
-  };
 }

@@ -9,8 +9,7 @@
  * the supervisor starts it again, and it reads its state anew from the database.
  */
 import type { BlockHeader } from "../core/chain.ts";
-import { coerceError, TemporaryError } from "../core/errors.ts";
-import { acquireLease, releaseLease, renewLease } from "../db/lease-store.ts";
+import { TemporaryError } from "../core/errors.ts";
 import { isAnyDepositDue } from "../deposits/deposit-store.ts";
 import { createWakeup, type Wakeup } from "../runtime/wakeup.ts";
 import { getChainState, haltChain, recordHead, startCursor } from "../scanner/chain-store.ts";
@@ -21,57 +20,13 @@ import { effectiveTags } from "./effective-tags.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import { type LocalChain, loadLocalChain } from "./local-chain.ts";
 import { undoReorg } from "./undo-reorg.ts";
+import { whileLeased } from "./while-leased.ts";
 
 const HALTED_POLL_MS = 5_000;
 
 /** Runs until the signal aborts. */
-export async function followChain(parts: FollowerParts, signal: AbortSignal): Promise<void> {
-  const { database, chain, clock, holder, leaseMs } = parts;
-  while (!signal.aborted) {
-    const leaseToken = await acquireLease(database, chain.id, holder, leaseMs);
-    if (leaseToken === null) await clock.sleep(leaseMs / 3, signal);
-    else await followUnderLease(parts, leaseToken, signal);
-  }
-}
-
-/** A lease that cannot be renewed ends the following at once: somebody else may hold it by then. */
-async function followUnderLease(
-  parts: FollowerParts,
-  leaseToken: bigint,
-  signal: AbortSignal,
-): Promise<void> {
-  const lost = new AbortController();
-  const underLease = AbortSignal.any([signal, lost.signal]);
-  const renewing = keepLease(parts, leaseToken, underLease).catch((rawError: unknown) => {
-    lost.abort(coerceError(rawError));
-  });
-  parts.logger.info("Took the lease", { chain_id: parts.chain.id, lease_token: leaseToken });
-  try {
-    await follow(parts, leaseToken, underLease);
-    if (lost.signal.aborted) throw lost.signal.reason;
-  } finally {
-    lost.abort();
-    await renewing;
-    await releaseLease(parts.database, parts.chain.id, leaseToken).catch((rawError: unknown) => {
-      // It runs out by itself; the next holder waits a little longer.
-      parts.logger.warn("Failed to release a lease", {
-        chain_id: parts.chain.id,
-        error: coerceError(rawError),
-      });
-    });
-  }
-}
-
-async function keepLease(parts: FollowerParts, leaseToken: bigint, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await parts.clock.sleep(parts.leaseMs / 3, signal);
-    if (signal.aborted) return;
-    if (!(await renewLease(parts.database, parts.chain.id, leaseToken, parts.leaseMs))) {
-      throw new TemporaryError("lease_lost", "Another daemon follows this chain now", {
-        chainId: parts.chain.id,
-      });
-    }
-  }
+export function followChain(parts: FollowerParts, signal: AbortSignal): Promise<void> {
+  return whileLeased(parts, (leaseToken, underLease) => follow(parts, leaseToken, underLease), signal);
 }
 
 async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSignal): Promise<void> {

@@ -1,0 +1,63 @@
+/**
+ * Holds a chain's lease and works under it. Of several daemons on one database one follows each chain; the others
+ * wait, and one of them takes over when the lease is given back or runs out.
+ */
+import { coerceError, TemporaryError } from "../core/errors.ts";
+import { acquireLease, releaseLease, renewLease } from "../db/lease-store.ts";
+import type { FollowerParts } from "./follower-parts.ts";
+
+type LeaseParts = Pick<FollowerParts, "database" | "chain" | "clock" | "logger" | "holder" | "leaseMs">;
+
+/** What is done under a lease: every write carries the token, and the signal aborts when the lease is lost. */
+type LeasedWork = (leaseToken: bigint, signal: AbortSignal) => Promise<void>;
+
+/** Waits for the lease as often as it takes, until the signal aborts. */
+export async function whileLeased(parts: LeaseParts, work: LeasedWork, signal: AbortSignal): Promise<void> {
+  const { database, chain, clock, holder, leaseMs } = parts;
+  while (!signal.aborted) {
+    const leaseToken = await acquireLease(database, chain.id, holder, leaseMs);
+    if (leaseToken === null) await clock.sleep(leaseMs / 3, signal);
+    else await workUnderLease(parts, leaseToken, work, signal);
+  }
+}
+
+/** A lease that cannot be renewed ends the work at once: somebody else may hold it by then. */
+async function workUnderLease(
+  parts: LeaseParts,
+  leaseToken: bigint,
+  work: LeasedWork,
+  signal: AbortSignal,
+): Promise<void> {
+  const lost = new AbortController();
+  const underLease = AbortSignal.any([signal, lost.signal]);
+  const renewing = keepLease(parts, leaseToken, underLease).catch((rawError: unknown) => {
+    lost.abort(coerceError(rawError));
+  });
+  parts.logger.info("Took the lease", { chain_id: parts.chain.id, lease_token: leaseToken });
+  try {
+    await work(leaseToken, underLease);
+    if (lost.signal.aborted) throw lost.signal.reason;
+  } finally {
+    lost.abort();
+    await renewing;
+    await releaseLease(parts.database, parts.chain.id, leaseToken).catch((rawError: unknown) => {
+      // It runs out by itself; the next holder waits a little longer.
+      parts.logger.warn("Failed to release a lease", {
+        chain_id: parts.chain.id,
+        error: coerceError(rawError),
+      });
+    });
+  }
+}
+
+async function keepLease(parts: LeaseParts, leaseToken: bigint, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await parts.clock.sleep(parts.leaseMs / 3, signal);
+    if (signal.aborted) return;
+    if (!(await renewLease(parts.database, parts.chain.id, leaseToken, parts.leaseMs))) {
+      throw new TemporaryError("lease_lost", "Another daemon follows this chain now", {
+        chainId: parts.chain.id,
+      });
+    }
+  }
+}
