@@ -1,0 +1,89 @@
+/** Who may import whom. */
+import { isTestCode, type ResolvedImport, type SourceFile } from "./source-tree.ts";
+import type { Violation } from "./violation.ts";
+
+/** Values are imported only rightwards, that is from a later row. Each row is one layer. */
+const LAYERS = ["cli", "app", "http", "flow", "stages", "db", "runtime", "core"] as const;
+type Layer = (typeof LAYERS)[number];
+
+/**
+ * The way of the data. Stages never import each other's values, and types only from an earlier stage. `merchants`
+ * stands before them all: whose an address is, is known before anything is looked for.
+ */
+const STAGES = [
+  "merchants",
+  "rpc",
+  "scanner",
+  "matcher",
+  "deposits",
+  "confirmations",
+  "ledger",
+  "outbox",
+  "delivery",
+] as const;
+type Stage = (typeof STAGES)[number];
+
+interface Place {
+  readonly layer: Layer;
+  readonly stage: Stage | null;
+}
+
+export function findPlace(path: string): Place | null {
+  const [, first = "", ...rest] = path.split("/");
+  // Files directly in src/ are the composition root and its parts.
+  if (rest.length === 0) return /^app(-[\w-]+)?\.ts$/.test(first) ? { layer: "app", stage: null } : null;
+  const stage = STAGES.find((name) => name === first);
+  if (stage !== undefined) return { layer: "stages", stage };
+  const layer = LAYERS.find((name) => name === first && name !== "stages" && name !== "app");
+  return layer === undefined ? null : { layer, stage: null };
+}
+
+export function checkLayers(file: SourceFile): Violation[] {
+  if (isTestCode(file.path)) return [];
+  const place = findPlace(file.path);
+  if (place === null) {
+    return [
+      violation(
+        file,
+        1,
+        "layer",
+        "has no layer: move it into a folder of one, or give its folder a row in LAYERS or STAGES",
+      ),
+    ];
+  }
+  return file.imports.flatMap((found) => checkImport(file, place, found));
+}
+
+function checkImport(file: SourceFile, from: Place, found: ResolvedImport): Violation[] {
+  const { target } = found;
+  if (target === null || target.startsWith("src/db/generated/")) return [];
+  const report = (rule: "layer" | "stage", why: string) => [
+    violation(file, found.line, rule, `imports ${target}: ${why}`),
+  ];
+  if (!target.startsWith("src/")) return report("layer", "it is outside src/; the program must not need it");
+  if (isTestCode(target)) return report("layer", "it is for tests only; the program must not need it");
+  const to = findPlace(target);
+  if (to === null) return [];
+  const distance = LAYERS.indexOf(to.layer) - LAYERS.indexOf(from.layer);
+  if (distance < 0) {
+    return report(
+      "layer",
+      `${from.layer} may not know ${to.layer}; pass what it needs in, or move it rightwards`,
+    );
+  }
+  if (from.stage === null || to.stage === null || from.stage === to.stage) return [];
+  if (!found.isType) {
+    return report("stage", "stages never import each other's values; let flow/ bring the two together");
+  }
+  if (STAGES.indexOf(to.stage) > STAGES.indexOf(from.stage)) {
+    return report(
+      "stage",
+      `${to.stage} comes after ${from.stage}; a type comes from an earlier stage or from core`,
+    );
+  }
+  return [];
+}
+
+function violation(file: SourceFile, line: number, rule: "layer" | "stage", message: string): Violation {
+  return { file: file.path, line, rule, message };
+}
