@@ -4,7 +4,7 @@
  */
 import { assertMove, type Deposit, type DepositStatus } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
-import { hexToBytes } from "../core/hex.ts";
+import { bytesToHex, type Hash, hexToBytes } from "../core/hex.ts";
 import type { Sql } from "../db/database.ts";
 import { DEPOSIT_COLUMNS, type DepositRow, toDeposit } from "./deposit-row.ts";
 import type { SeenDeposit, StoredThreshold } from "./judge-transfer.ts";
@@ -207,6 +207,22 @@ export async function lockDepositsAbove(tx: Sql, chainId: number, blockNumber: b
     [chainId, blockNumber],
   );
   return rows.map(toDeposit);
+}
+
+/** Blocks that hold live deposits, from a number downwards, as we believe them to be. */
+export async function listDepositBlocks(
+  sql: Sql,
+  chainId: number,
+  below: bigint,
+  limit: number,
+): Promise<{ number: bigint; hash: Hash }[]> {
+  const rows = await sql.query<{ block_number: bigint; block_hash: Buffer }>(
+    `SELECT DISTINCT block_number, block_hash FROM deposits
+     WHERE chain_id = $1 AND block_number < $2 AND status NOT IN ('orphaned', 'reversed')
+     ORDER BY block_number DESC LIMIT $3`,
+    [chainId, below, limit],
+  );
+  return rows.map((row) => ({ number: row.block_number, hash: bytesToHex(row.block_hash) }));
 }
 
 /** A new threshold for a deposit that has not met the old one yet. */

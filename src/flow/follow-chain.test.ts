@@ -18,6 +18,7 @@ import { waitFor } from "../testing/wait-for.ts";
 import { followChain } from "./follow-chain.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import { registerChains } from "./register-chains.ts";
+import { resumeChain } from "./resume-chain.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 import { loadAddressWatch } from "./watch-addresses.ts";
 
@@ -238,6 +239,31 @@ describe("reorgs", () => {
     await waitFor(async () => (await state()).state === "halted");
     expect((await state()).stateReason).toMatch(/oldest that is kept/);
     expect((await state()).cursorNumber).toBe(14n);
+  });
+
+  it("B8: goes on where an operator says, once the branches are the same below", async () => {
+    await follow();
+    await anvil.mine(2);
+    const payment = await anvil.sign({ to: alice, valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    const empty = (length: number) => Array.from({ length }, () => ({}));
+    await anvil.mineBranch(point, [{ transactions: [payment] }, ...empty(11)]);
+    await waitFor(async () => (await deposits())[0]?.status === "unlocked");
+    const branch = await anvil.mineBranch(point, [{}, { transactions: [payment] }, ...empty(12)]);
+    await waitFor(async () => (await state()).state === "halted");
+
+    const nodes = createChainNodes({ chain, clock: systemClock, logger: silentLogger });
+    stops.push(() => nodes.close());
+    const parts = { database: test.database, nodes };
+    await expect(resumeChain(parts, 10n)).rejects.toMatchObject({ facts: { resumeFrom: 3n } });
+    const undone = await resumeChain(parts, 3n);
+    expect(undone.reversed).toHaveLength(1);
+    await expect(resumeChain(parts, 3n)).rejects.toThrow(/not halted/);
+
+    await follow("after the resume");
+    await cursorAt(16n, branch.at(-1)?.hash);
+    await statusIs("unlocked");
+    expect(await onlyDeposit()).toMatchObject({ blockNumber: 4n, blockHash: branch[1]?.hash });
   });
 
   it("B12: ends as the chain ends when branches flip back and forth five times", async () => {

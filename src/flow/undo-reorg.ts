@@ -30,26 +30,27 @@ export async function undoReorg(
   return database.transaction(async (tx) => {
     await moveCursor(tx, from, ancestor);
     await deleteBlockRefsAbove(tx, from.chainId, ancestor.number);
-    const reached = await holdCursor(tx, from.chainId);
-    if (reached === null) throw new Error(`Chain ${from.chainId} lost its cursor inside an undo`);
-
-    const gone = await lockDepositsAbove(tx, from.chainId, ancestor.number);
-    const shortfalls = await reverseCredits(
-      tx,
-      gone.filter((deposit) => statusAfterReorg(deposit.status) === "reversed"),
-    );
-    const moved = await moveDeposits(tx, gone.flatMap(leavingMove), reached.at);
-    const deliveryCount = await appendEvents(
-      tx,
-      moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at)),
-    );
-    return {
-      orphaned: moved.filter((deposit) => deposit.status === "orphaned"),
-      reversed: moved.filter((deposit) => deposit.status === "reversed"),
-      shortfalls,
-      deliveryCount,
-    };
+    return undoDepositsAbove(tx, from.chainId, ancestor.number);
   });
+}
+
+/** Within a transaction that has moved the cursor to `number` already. */
+export async function undoDepositsAbove(tx: Sql, chainId: number, number: bigint): Promise<Undone> {
+  const reached = await holdCursor(tx, chainId);
+  if (reached === null) throw new Error(`Chain ${chainId} lost its cursor inside an undo`);
+  const gone = await lockDepositsAbove(tx, chainId, number);
+  const shortfalls = await reverseCredits(
+    tx,
+    gone.filter((deposit) => statusAfterReorg(deposit.status) === "reversed"),
+  );
+  const moved = await moveDeposits(tx, gone.flatMap(leavingMove), reached.at);
+  const events = moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
+  return {
+    orphaned: moved.filter((deposit) => deposit.status === "orphaned"),
+    reversed: moved.filter((deposit) => deposit.status === "reversed"),
+    shortfalls,
+    deliveryCount: await appendEvents(tx, events),
+  };
 }
 
 async function reverseCredits(tx: Sql, credited: readonly Deposit[]): Promise<Undone["shortfalls"]> {

@@ -3,7 +3,7 @@
  * said last. Every write is fenced by the lease token: a follower that lost its lease writes nothing.
  */
 import type { BlockHeader } from "../core/chain.ts";
-import { FatalError, TemporaryError } from "../core/errors.ts";
+import { FatalError, InputError, TemporaryError } from "../core/errors.ts";
 import { bytesToHex, type Hash, hexToBytes } from "../core/hex.ts";
 import type { Sql } from "../db/database.ts";
 
@@ -167,6 +167,25 @@ export async function haltChain(
     `UPDATE chains SET state = 'halted', state_reason = $3 WHERE chain_id = $1 AND lease_token = $2`,
     [chainId, leaseToken, reason],
   );
+}
+
+/**
+ * Lets a halted chain go on from a block that an operator chose. The lease passes on, so that a follower that
+ * still has the old branch in mind writes nothing.
+ *
+ * @throws {InputError} `invalid_request` when the chain is not halted
+ */
+export async function resumeChainAt(tx: Sql, chainId: number, header: BlockHeader): Promise<void> {
+  const rows = await tx.query(
+    `UPDATE chains SET state = 'following', state_reason = NULL, cursor_number = $2, cursor_hash = $3,
+       cursor_time = to_timestamp($4), cursor_at = now(), safe_number = NULL, finalized_number = NULL,
+       lease_holder = NULL, lease_until = NULL, lease_token = lease_token + 1
+     WHERE chain_id = $1 AND state = 'halted' RETURNING 1`,
+    [chainId, header.number, hexToBytes(header.hash), header.timestamp],
+  );
+  if (rows.length === 0) throw new InputError("invalid_request", "The chain is not halted", { chainId });
+  await tx.query("DELETE FROM block_refs WHERE chain_id = $1", [chainId]);
+  await insertBlockRefs(tx, chainId, [header]);
 }
 
 export async function insertBlockRefs(

@@ -1,0 +1,59 @@
+/**
+ * [tx] An operator's way out of a halted chain: it goes on at a block of the nodes' present branch. Deposits from
+ * there on leave as in a reorg and are found again as the blocks are ingested anew.
+ */
+import type { BlockHeader } from "../core/chain.ts";
+import { InputError } from "../core/errors.ts";
+import type { Database } from "../db/database.ts";
+import { listDepositBlocks } from "../deposits/deposit-store.ts";
+import type { ChainNodes } from "../rpc/chain-nodes.ts";
+import { resumeChainAt } from "../scanner/chain-store.ts";
+import { type Undone, undoDepositsAbove } from "./undo-reorg.ts";
+
+/** Blocks with deposits that are compared with the nodes' before a resume; the newest below `from`. */
+const COMPARED_BLOCKS = 1_000;
+
+/**
+ * @param from the first block to ingest again
+ * @throws {InputError} `invalid_request` when the chain is not halted, when the nodes have no such block, or when
+ * a deposit below `from` stands in a block that the nodes do not have: the branches part further down, and the
+ * error says from which block on to resume
+ */
+export async function resumeChain(
+  parts: { readonly database: Database; readonly nodes: Pick<ChainNodes, "chainId" | "headerByNumber"> },
+  from: bigint,
+): Promise<Undone> {
+  const { database, nodes } = parts;
+  const before = from < 1n ? null : await nodes.headerByNumber(from - 1n);
+  if (before === null) {
+    throw new InputError("invalid_request", `The nodes have no block ${from - 1n} to go on from`, { from });
+  }
+  await assertSameBelow(parts, from);
+  return database.transaction((tx) => resumeIn(tx, nodes.chainId, before));
+}
+
+async function resumeIn(
+  tx: Parameters<typeof resumeChainAt>[0],
+  chainId: number,
+  before: BlockHeader,
+): Promise<Undone> {
+  await resumeChainAt(tx, chainId, before);
+  return undoDepositsAbove(tx, chainId, before.number);
+}
+
+/** Down to the first block that is the same on both branches; everything below is their common past. */
+async function assertSameBelow(parts: Parameters<typeof resumeChain>[0], from: bigint): Promise<void> {
+  let lowestGone: bigint | undefined;
+  for (const block of await listDepositBlocks(parts.database, parts.nodes.chainId, from, COMPARED_BLOCKS)) {
+    const theirs = await parts.nodes.headerByNumber(block.number);
+    if (theirs?.hash === block.hash) break;
+    lowestGone = block.number;
+  }
+  if (lowestGone === undefined) return;
+  throw new InputError(
+    "invalid_request",
+    `The branches part below block ${from}: deposits down to block ${lowestGone} stand in blocks that are gone. ` +
+      `Resume from ${lowestGone} or lower`,
+    { from, resumeFrom: lowestGone },
+  );
+}
