@@ -1,0 +1,174 @@
+/**
+ * (a) Catching up: blocks a second through the daemon's own follower (lease, fetch, checks, match, commit), from
+ * a chain of full blocks.
+ *
+ * Floor: a bare loop that asks the same node the same questions with undici, as many at once, and parses the
+ * answers. Both run in this process, one after the other.
+ */
+import { Pool } from "undici";
+import type { Asset } from "../../src/core/asset.ts";
+import { registerAssets } from "../../src/deposits/asset-store.ts";
+import { followChain } from "../../src/flow/follow-chain.ts";
+import { loadAddressWatch } from "../../src/flow/watch-addresses.ts";
+import { createChainNodes } from "../../src/rpc/chain-nodes.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import type { ChainConfig } from "../../src/runtime/config/config.ts";
+import { silentLogger } from "../../src/runtime/logger.ts";
+import { systemRandom } from "../../src/runtime/random.ts";
+import { registerChain } from "../../src/scanner/chain-store.ts";
+import { atDepth, MERCHANT_ID } from "../../src/testing/factory.ts";
+import type { BenchDatabase, BenchServer } from "./bench-database.ts";
+import type { BenchGroup } from "./bench-parts.ts";
+import { type Measured, timed } from "./measure.ts";
+import { type ChainToRead, readPreparedChain, readRecordedChain } from "./recorded-chain.ts";
+
+const CONCURRENCY = 16;
+const SHARE_WANTED = 0.5;
+
+export const benchCatchUp: BenchGroup = async ({ server, isQuick, say }) => {
+  const blocks = { transfersPerBlock: 100, watchedPerBlock: 5 };
+  const recorded = await readRecordedChain({ ...blocks, blocks: isQuick ? 100 : 1_000 }, say);
+  const fromRecording = await compare(server, recorded, "a recorded node", isQuick ? 2 : 7, say);
+  const prepared = await readPreparedChain({ ...blocks, blocks: isQuick ? 50 : 200 });
+  const fromAnvil = await compare(server, prepared, "anvil", isQuick ? 1 : 5, say);
+  return [fromRecording, fromAnvil];
+};
+
+async function compare(
+  server: BenchServer,
+  chain: ChainToRead,
+  from: string,
+  rounds: number,
+  say: (line: string) => void,
+): Promise<Measured> {
+  const count = Number(chain.to - chain.from) + 1;
+  const followed: number[] = [];
+  const bare: number[] = [];
+  try {
+    // The first round warms up and is thrown away.
+    for (let round = 0; round <= rounds; round++) {
+      say(`(a) catching up from ${from}: round ${round} of ${rounds}`);
+      const database = await server.createDatabase(`bench_a_${from.replace(/\W/g, "_")}_${round}`);
+      const mine = count / ((await follow(chain, database)) / 1000);
+      const floor = count / ((await timed(() => fetchBare(chain))) / 1000);
+      if (round === 0) continue;
+      followed.push(mine);
+      bare.push(floor);
+    }
+  } finally {
+    await chain.stop();
+  }
+  return {
+    group: "a",
+    name: `catch up ${count} blocks of 100 transfers from ${from}`,
+    unit: "blocks/s",
+    rounds: followed,
+    floorName: "the same blocks and receipts fetched with undici and parsed, nothing else",
+    floorRounds: bare,
+    target: (_value, ratio) => ({ text: `≥ ${SHARE_WANTED} of it`, isMet: ratio >= SHARE_WANTED }),
+  };
+}
+
+/** Milliseconds from the start of the follower until the cursor is at the head. */
+async function follow(chain: ChainToRead, { database }: BenchDatabase): Promise<number> {
+  const config = chainConfig(chain);
+  await database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Bench')", [MERCHANT_ID]);
+  await database.query(
+    `INSERT INTO watched_addresses (address, merchant_id, user_id)
+     SELECT decode(substr(a, 3), 'hex'), $1, a FROM unnest($2::text[]) AS t(a)`,
+    [MERCHANT_ID, chain.watched],
+  );
+  await registerChain(database, chain.chainId, "bench");
+  const assets = await registerAssets(database, config.assets);
+  const nodes = createChainNodes({ chain: config, clock: systemClock, logger: silentLogger });
+  const reached = new AbortController();
+  const ms = await timed(async () =>
+    followChain(
+      {
+        database,
+        chain: config,
+        nodes,
+        ingest: {
+          database,
+          chainId: chain.chainId,
+          assets: new Map(assets.map((asset) => [asset.token, asset])),
+          reorgWindow: config.reorgWindow,
+          watch: await loadAddressWatch(database, systemRandom),
+        },
+        wakers: silentWakers,
+        clock: systemClock,
+        logger: silentLogger,
+        metrics: {
+          onHead: () => undefined,
+          onReorg: () => undefined,
+          onIngested: (_chainId, cursorNumber) => {
+            if (cursorNumber === chain.to) reached.abort();
+          },
+        },
+        holder: "bench",
+        leaseMs: 15_000,
+      },
+      reached.signal,
+    ),
+  );
+  await nodes.close();
+  const [row] = await database.query<{ count: bigint }>("SELECT count(*) AS count FROM deposits");
+  if (Number(row?.count) !== chain.depositCount)
+    throw new Error(`${row?.count} of ${chain.depositCount} deposits were found`);
+  return ms;
+}
+
+const silentWakers = {
+  settleAt: async () => undefined,
+  settleNow: async () => undefined,
+  deliver: async () => undefined,
+  deliverAt: async () => undefined,
+};
+
+function chainConfig(chain: ChainToRead): ChainConfig {
+  const policy = [{ upToBaseUnits: null, credit: atDepth(12), unlock: atDepth(64) }];
+  const asset = (token: Asset["token"], currency: string, decimals: number): Asset => ({
+    chainId: chain.chainId,
+    token,
+    currency,
+    decimals,
+    minimumBaseUnits: 1n,
+    policy,
+  });
+  return {
+    id: chain.chainId,
+    name: "bench",
+    nodes: [{ url: chain.url, wsUrl: null }],
+    startBlock: chain.from,
+    blockTimeMs: 1_000,
+    pollIntervalMs: 100,
+    reorgWindow: 256,
+    fetchConcurrency: CONCURRENCY,
+    internal: "none",
+    assets: [asset(null, "ETH", 18), asset(chain.token, "USDT", 6)],
+  };
+}
+
+async function fetchBare(chain: ChainToRead): Promise<void> {
+  const pool = new Pool(chain.url, { connections: CONCURRENCY * 3 + 2 });
+  const ask = async (method: string, params: readonly unknown[]) => {
+    const { body } = await pool.request({
+      path: "/",
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+    });
+    return (JSON.parse(await body.text()) as { result: { hash: string } }).result;
+  };
+  let next = chain.from;
+  const worker = async () => {
+    while (next <= chain.to) {
+      const number = next;
+      next += 1n;
+      const block = await ask("eth_getBlockByNumber", [`0x${number.toString(16)}`, true]);
+      await ask("eth_getBlockReceipts", [block.hash]);
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  await pool.close();
+}

@@ -1,0 +1,66 @@
+/**
+ * A program: a node that knows one recorded chain by heart. `node --import tsx replay-node.ts <recording>` prints
+ * one line of JSON with its URL, and ends when its standard input does.
+ */
+import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createInterface } from "node:readline";
+import { createGunzip } from "node:zlib";
+import { questionKey, type RecordingHeader } from "./recorded-chain.ts";
+
+const answers = new Map<string, Buffer>();
+const header = await load(process.argv[2] ?? "");
+const lastBlock = `0x${header.to.toString(16)}`;
+const latest = JSON.stringify([lastBlock, false]);
+for (const tag of ["latest", "safe", "finalized"]) {
+  const known = answers.get(`eth_getBlockByNumber ${latest}`);
+  if (known !== undefined) answers.set(questionKey("eth_getBlockByNumber", [tag, false]), known);
+}
+answers.set(questionKey("eth_chainId", []), Buffer.from(`"0x${header.chainId.toString(16)}"`));
+answers.set(questionKey("eth_blockNumber", []), Buffer.from(`"${lastBlock}"`));
+
+const END = Buffer.from("}");
+const server = createServer((request, response) => {
+  const chunks: Buffer[] = [];
+  request.on("data", (chunk: Buffer) => chunks.push(chunk));
+  request.on("end", () => {
+    const { id, method, params } = JSON.parse(Buffer.concat(chunks).toString("utf8")) as {
+      id: number;
+      method: string;
+      params: unknown[];
+    };
+    const result = answers.get(questionKey(method, params)) ?? Buffer.from("null");
+    const start = Buffer.from(`{"jsonrpc":"2.0","id":${id},"result":`);
+    response.writeHead(200, {
+      "content-type": "application/json",
+      "content-length": start.length + result.length + END.length,
+    });
+    response.write(start);
+    response.write(result);
+    response.end(END);
+  });
+});
+server.keepAliveTimeout = 60_000;
+server.listen(0, "127.0.0.1");
+await once(server, "listening");
+const { port } = server.address() as AddressInfo;
+process.stdout.write(`${JSON.stringify({ ...header, url: `http://127.0.0.1:${port}` })}\n`);
+process.stdin.resume();
+process.stdin.on("end", () => process.exit(0));
+
+async function load(file: string): Promise<RecordingHeader> {
+  let first: RecordingHeader | undefined;
+  let question: string | undefined;
+  for await (const line of createInterface(createReadStream(file).pipe(createGunzip()))) {
+    if (first === undefined) first = JSON.parse(line) as RecordingHeader;
+    else if (question === undefined) question = line;
+    else {
+      answers.set(question, Buffer.from(line));
+      question = undefined;
+    }
+  }
+  if (first === undefined) throw new Error(`${file} is empty`);
+  return first;
+}

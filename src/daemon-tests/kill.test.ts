@@ -1,0 +1,53 @@
+/** The whole daemon, killed again and again at random moments while deposits arrive and blocks are mined. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Address } from "../core/hex.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { expectAgreement } from "./agreement.ts";
+import { describeOnEachQueue } from "./queue-backends.ts";
+import { type Rig, startRig } from "./rig.ts";
+import { seeded, startTraffic } from "./traffic.ts";
+
+const KILLS = 30;
+const USERS = 6;
+
+describeOnEachQueue("a daemon that is killed", (backend) => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await startRig({ redisUrl: await backend.start() });
+  });
+  afterAll(async () => {
+    await rig.stop();
+    await backend.stop();
+  });
+
+  it("H2: credits once and tells all across 30 kills at random moments", { timeout: 180_000 }, async () => {
+    const random = seeded(20_261_123);
+    const users: Record<string, Address> = {};
+    for (let index = 0; index < USERS; index++) users[`user-${index}`] = await rig.watch(`user-${index}`);
+    const traffic = startTraffic(rig, {
+      users: Object.values(users),
+      random: seeded(7),
+      pauseMs: 40,
+      reorgShare: 0.1,
+    });
+    for (let kill = 0; kill < KILLS; kill++) {
+      await untilRandomMoment(rig, random);
+      await rig.daemon.kill("SIGKILL");
+      await rig.expireHolds();
+      await rig.daemon.launch();
+    }
+    await traffic.stop();
+    await rig.daemon.ready();
+    await rig.mineDeep();
+    expect(traffic.sent()).toBeGreaterThan(KILLS);
+    await expectAgreement(rig, users);
+  });
+});
+
+/** One kill in five comes while the daemon starts, the others once it follows the chain. */
+async function untilRandomMoment(rig: Rig, random: () => number): Promise<void> {
+  const process = rig.daemon.process();
+  if (random() < 0.2) return systemClock.sleep(random() * 1_000);
+  await process.line(({ msg }) => msg === "Took the lease");
+  return systemClock.sleep(random() * 400);
+}
