@@ -141,6 +141,7 @@ describe("deposits", () => {
       }
       expect([...seen].sort()).toEqual([...all].sort());
     }
+    expect((await list("limit=10")).nextCursor).toBeNull();
   });
 
   test("are nobody else's", async () => {

@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,6 +41,18 @@ test("makes a key file that only its owner can read, once, for the embedded data
   expect(later).toHaveLength(32);
   expect((await stat(join(folder, "data/secret.key"))).mode & 0o777).toBe(0o600);
   expect(await readdir(join(folder, "data"))).toEqual(["secret.key"]);
+});
+
+test("takes the key that another process made in the same moment", async () => {
+  const config = await configWith("");
+  const random = {
+    ...systemRandom,
+    bytes: (length: number) => {
+      writeFileSync(join(folder, "data/secret.key"), HEX);
+      return systemRandom.bytes(length);
+    },
+  };
+  expect((await loadSecretKey(config, {}, random)).toString("hex")).toBe(HEX);
 });
 
 test("is missing for a database elsewhere", async () => {
