@@ -17,7 +17,9 @@ import { addressOf, assetOf, atDepth, CHAIN_ID, MERCHANT_ID } from "../testing/f
 import { waitFor } from "../testing/wait-for.ts";
 import { followChain } from "./follow-chain.ts";
 import type { FollowerParts } from "./follower-parts.ts";
+import type { IngestContext } from "./ingest-block.ts";
 import { registerChains } from "./register-chains.ts";
+import { type RescanRange, rescan } from "./rescan.ts";
 import { resumeChain } from "./resume-chain.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 import { loadAddressWatch } from "./watch-addresses.ts";
@@ -62,7 +64,6 @@ afterEach(async () => {
 /** Follows as a daemon does; due deposits are settled at once instead of by a job. */
 async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome: Promise<unknown> }> {
   const { database } = test;
-  const assetsOf = await registerChains(database, [chain], silentLogger);
   const nodes = createChainNodes({ chain, clock: systemClock, logger: silentLogger });
   const parts: FollowerParts = {
     database,
@@ -73,13 +74,7 @@ async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome
     holder,
     leaseMs: 1_500,
     metrics: { onHead: () => undefined, onIngested: () => undefined, onReorg: () => undefined },
-    ingest: {
-      database,
-      chainId: chain.id,
-      assets: new Map((assetsOf.get(chain.id) ?? []).map((asset) => [asset.token, asset])),
-      reorgWindow: chain.reorgWindow,
-      watch: await loadAddressWatch(database, systemRandom),
-    },
+    ingest: await ingestContext(),
     wakers: {
       settleAt: async () => undefined,
       settleNow: async () => void (await settleDeposits(database, chain.id)),
@@ -96,6 +91,18 @@ async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome
   };
   stops.push(stop);
   return { stop, outcome };
+}
+
+async function ingestContext(): Promise<IngestContext> {
+  const { database } = test;
+  const assetsOf = await registerChains(database, [chain], silentLogger);
+  return {
+    database,
+    chainId: chain.id,
+    assets: new Map((assetsOf.get(chain.id) ?? []).map((asset) => [asset.token, asset])),
+    reorgWindow: chain.reorgWindow,
+    watch: await loadAddressWatch(database, systemRandom),
+  };
 }
 
 const state = () => getChainState(test.database, CHAIN_ID);
@@ -280,6 +287,41 @@ describe("reorgs", () => {
     expect(await moves(deposit.id)).toEqual(["pending", "orphaned", "pending", "orphaned", "pending"]);
   });
 });
+
+describe("a rescan", () => {
+  it("D13: finds the deposit of an address that was registered after it, once", async () => {
+    const late = addressOf("late");
+    await follow();
+    await anvil.sendEth(late, ETHER);
+    await anvil.sendEth(alice, ETHER);
+    await anvil.mine(6);
+    await cursorAt(6n);
+    await registerAddress(test.database, { address: late, merchantId: MERCHANT_ID, userId: "late" });
+    const again = () => rescanAll({ from: 0n, to: 1_000n });
+    expect((await again()).deposits.map((deposit) => deposit.userId)).toEqual(["late"]);
+    expect(await again()).toMatchObject({ blockCount: 7, deposits: [] });
+    await settleDeposits(test.database, CHAIN_ID);
+    await statusIs("unlocked");
+    expect(await deposits()).toHaveLength(2);
+  });
+
+  it("looks for one address alone when it is asked to", async () => {
+    await anvil.mine(1);
+    await follow();
+    await cursorAt(1n);
+    expect(await rescanAll({ from: 0n, to: 1n, address: alice })).toMatchObject({
+      blockCount: 2,
+      deposits: [],
+    });
+    await expect(rescanAll({ from: 5n, to: 9n })).rejects.toMatchObject({ code: "invalid_request" });
+  });
+});
+
+async function rescanAll(range: RescanRange) {
+  const nodes = createChainNodes({ chain, clock: systemClock, logger: silentLogger });
+  stops.push(() => nodes.close());
+  return rescan({ context: await ingestContext(), nodes, fetchConcurrency: 4 }, range);
+}
 
 describe("two followers of one chain", () => {
   it("H1: lets one follow, and the other take over when it stops", async () => {

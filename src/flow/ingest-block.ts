@@ -26,7 +26,7 @@ import {
 } from "../scanner/chain-store.ts";
 import { type AddressWatch, loadNewAddresses } from "./watch-addresses.ts";
 
-const thresholdRules = { bandFor, dueBlock, thresholdText };
+export const thresholdRules = { bandFor, dueBlock, thresholdText };
 
 export interface IngestContext {
   readonly database: Database;
@@ -80,7 +80,8 @@ export async function ingestBlocks(
   });
 }
 
-async function recordSeen(tx: Sql, chainId: number, seen: readonly SeenDeposit[]): Promise<Ingested> {
+/** Writes what blocks showed, with its events. The chain's cursor stays where it is until the transaction ends. */
+export async function recordSeen(tx: Sql, chainId: number, seen: readonly SeenDeposit[]): Promise<Ingested> {
   const reached = await holdCursor(tx, chainId);
   if (reached === null) throw new Error(`Chain ${chainId} lost its cursor inside an ingest`);
   const deposits = await insertSeenDeposits(tx, chainId, seen);
@@ -111,12 +112,12 @@ function assertConsecutive(from: CursorClaim, blocks: readonly BlockTransfers[])
   }
 }
 
-interface MatchedTransfer {
+export interface MatchedTransfer {
   readonly transfer: Transfer;
   readonly block: BlockHeader;
 }
 
-function matchBlocks(blocks: readonly BlockTransfers[], table: AddressTable): MatchedTransfer[] {
+export function matchBlocks(blocks: readonly BlockTransfers[], table: AddressTable): MatchedTransfer[] {
   return blocks.flatMap(({ block, transfers }) =>
     matchTransfers(transfers, table).map((transfer) => ({ transfer, block })),
   );
