@@ -34,7 +34,7 @@ const WORDS_PER_ADDRESS = 5;
  */
 export function createAddressTable(seed: Uint8Array): AddressTable {
   const keys = keysOf(seed);
-  const words = new Uint32Array(WORDS_PER_ADDRESS);
+  const words = new Int32Array(WORDS_PER_ADDRESS);
   let slots = emptySlots(FIRST_SLOTS);
   let size = 0;
 
@@ -56,13 +56,16 @@ export function createAddressTable(seed: Uint8Array): AddressTable {
   };
 }
 
-/** Two numbers for each slot; both zero: empty. Shared, so that workers may look up too. */
-function emptySlots(count: number): Uint32Array {
-  return new Uint32Array(new SharedArrayBuffer(count * 2 * Uint32Array.BYTES_PER_ELEMENT));
+/**
+ * Two numbers for each slot; both zero: empty. Shared, so that workers may look up too. Signed, because the engine
+ * keeps signed 32-bit numbers in registers and unsigned ones, half of the time, on the heap.
+ */
+function emptySlots(count: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(count * 2 * Int32Array.BYTES_PER_ELEMENT));
 }
 
 /** The position of a fingerprint's slot, or of the empty one where it would go. */
-function find(slots: Uint32Array, high: number, low: number): number {
+function find(slots: Int32Array, high: number, low: number): number {
   const mask = slots.length - 1;
   let position = (low << 1) & mask;
   for (;;) {
@@ -73,11 +76,11 @@ function find(slots: Uint32Array, high: number, low: number): number {
   }
 }
 
-function has(slots: Uint32Array, high: number, low: number): boolean {
+function has(slots: Int32Array, high: number, low: number): boolean {
   return slots[find(slots, high, low)] === low;
 }
 
-function insert(slots: Uint32Array, high: number, low: number): boolean {
+function insert(slots: Int32Array, high: number, low: number): boolean {
   const position = find(slots, high, low);
   if (slots[position] === low) return false;
   slots[position] = low;
@@ -86,7 +89,7 @@ function insert(slots: Uint32Array, high: number, low: number): boolean {
 }
 
 /** Twice as large, rebuilt from the fingerprints alone: the addresses themselves are not kept. */
-function grown(slots: Uint32Array): Uint32Array {
+function grown(slots: Int32Array): Int32Array {
   const larger = emptySlots(slots.length);
   for (let position = 0; position < slots.length; position += 2) {
     const low = slots[position] ?? 0;
@@ -101,14 +104,14 @@ const HIGH_LANE = 0;
 const LOW_LANE = WORDS_PER_ADDRESS + 1;
 
 /** For each lane a start and a multiplier for each word, odd so that no bit of the word is lost. */
-function keysOf(seed: Uint8Array): Uint32Array {
+function keysOf(seed: Uint8Array): Int32Array {
   if (seed.length < MIN_SEED_BYTES)
     throw new RangeError(`The seed must have at least ${MIN_SEED_BYTES} bytes`);
   const digest = createHash("sha512").update(seed).digest();
-  return Uint32Array.from({ length: 2 * LOW_LANE }, (_, index) => digest.readUInt32LE(index * 4) | 1);
+  return Int32Array.from({ length: 2 * LOW_LANE }, (_, index) => digest.readInt32LE(index * 4) | 1);
 }
 
-function mix(words: Uint32Array, keys: Uint32Array, lane: number): number {
+function mix(words: Int32Array, keys: Int32Array, lane: number): number {
   let mixed = keys[lane] ?? 0;
   for (let index = 0; index < WORDS_PER_ADDRESS; index++) {
     mixed = Math.imul(mixed ^ (words[index] ?? 0), keys[lane + 1 + index] ?? 0);
@@ -116,11 +119,11 @@ function mix(words: Uint32Array, keys: Uint32Array, lane: number): number {
     mixed ^= mixed >>> 15;
   }
   mixed = Math.imul(mixed, 0x2c1b3c6d);
-  return (mixed ^ (mixed >>> 13)) >>> 0;
+  return mixed ^ (mixed >>> 13);
 }
 
 /** Never zero, so that no fingerprint looks like an empty slot. */
-function lowLane(words: Uint32Array, keys: Uint32Array): number {
+function lowLane(words: Int32Array, keys: Int32Array): number {
   return mix(words, keys, LOW_LANE) || 1;
 }
 
@@ -134,7 +137,7 @@ const NIBBLES = Uint8Array.from({ length: 128 }, (_, code) => {
 
 const DIGITS_PER_WORD = 8;
 
-function readHex(hex: string, offset: number, words: Uint32Array): void {
+function readHex(hex: string, offset: number, words: Int32Array): void {
   let at = offset;
   for (let index = 0; index < WORDS_PER_ADDRESS; index++) {
     let word = 0;
@@ -144,7 +147,7 @@ function readHex(hex: string, offset: number, words: Uint32Array): void {
   }
 }
 
-function readBytes(bytes: Uint8Array, words: Uint32Array): void {
+function readBytes(bytes: Uint8Array, words: Int32Array): void {
   for (let index = 0; index < WORDS_PER_ADDRESS; index++) {
     const at = index * 4;
     words[index] =

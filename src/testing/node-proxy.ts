@@ -28,6 +28,7 @@ export interface NodeProxy {
   resetCalls(): void;
   /** Open WebSockets say nothing more, though they stay open; so do those opened later. */
   silenceWebSockets(isSilent: boolean): void;
+  openWebSockets(): number;
   /** Breaks every connection, HTTP and WebSocket; new ones are taken. */
   cutConnections(): void;
   /** From now on all is asked of another node. */
@@ -97,6 +98,7 @@ export async function startNodeProxy(upstreamUrl: string): Promise<NodeProxy> {
       isSilent = silent;
       for (const tunnel of tunnels) tunnel.setSilent(silent);
     },
+    openWebSockets: () => tunnels.size,
     cutConnections: () => {
       for (const socket of sockets) socket.destroy();
     },

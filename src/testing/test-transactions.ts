@@ -55,8 +55,18 @@ const RECEIPT_TIMEOUT_MS = 30_000;
 export function createTransactions(wiring: Wiring): Transactions {
   const { request, defaultSender } = wiring;
 
-  const send = (transaction: TestTransaction) =>
-    request<Hash>("eth_sendTransaction", [toRpc(transaction, defaultSender)]);
+  const lastSends = new Map<Address, Promise<unknown>>();
+  const send = (transaction: TestTransaction) => {
+    const sendNow = () => request<Hash>("eth_sendTransaction", [toRpc(transaction, defaultSender)]);
+    if (transaction.nonce !== undefined) return sendNow();
+    // The node gives two sends at once the same nonce; so each sender's go one after the other.
+    const sender = (transaction.from ?? defaultSender).address;
+    const sending = (lastSends.get(sender) ?? Promise.resolve()).then(sendNow);
+    // Its caller hears of a failure; the sender's next transaction must not.
+    const settled = sending.catch(() => undefined);
+    lastSends.set(sender, settled);
+    return sending;
+  };
 
   const signAll = async (transactions: readonly TestTransaction[]) => {
     const next = new Map<Address, number>();
