@@ -2,6 +2,7 @@
 import type { FinalityTag } from "../core/chain.ts";
 import { coerceError, DepositdError } from "../core/errors.ts";
 import type { OpenedDatabase } from "../db/open-database.ts";
+import { readServer } from "../http/status-store.ts";
 import { createChainNodes } from "../rpc/chain-nodes.ts";
 import type { NodeProbe } from "../rpc/probe.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -11,7 +12,6 @@ import { hideUrl } from "../runtime/config/hide-url.ts";
 import { findSecretKey } from "../runtime/config/secret-key.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { createQueue } from "../runtime/queue/queue.ts";
-import { readServer } from "./status-store.ts";
 
 export interface Finding {
   readonly part: string;

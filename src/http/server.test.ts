@@ -176,6 +176,23 @@ describe("the pages for machines", () => {
     );
   });
 
+  test("show each chain as the database has it, and no chain while the database is away", async () => {
+    await db.database.query(
+      `INSERT INTO chains (chain_id, name, cursor_number, cursor_hash, head_number, state, state_reason)
+       VALUES (1, 'ethereum', 10, $1, 13, 'halted', 'a reorg')`,
+      [Buffer.alloc(32)],
+    );
+    const page = (await api.call("GET", "/metrics", { key: null })).text;
+    expect(page).toContain('depositd_chain_lag_blocks{chain_id="1"} 3');
+    expect(page).toContain('depositd_chain_halted{chain_id="1"} 1');
+    expect(page).toContain("depositd_deliveries_due 0");
+
+    const away = await createSecondApi({ metrics: api.parts.metrics });
+    const without = await away.call("GET", "/metrics", { key: null });
+    expect(without.status).toBe(200);
+    expect(without.text).not.toMatch(/^depositd_(chain_lag_blocks\{|deliveries_due )/m);
+  });
+
   test("say 503 when a part is not ready", async () => {
     const database = { ready: false, problem: "no answer" };
     const server = (await createSecondApi({ readiness: async () => ({ ...READY, ready: false, database }) }))

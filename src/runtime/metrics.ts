@@ -33,12 +33,11 @@ export function createMetrics() {
     contentType: registry.contentType,
     text: (): Promise<string> => registry.metrics(),
 
-    // following a chain
+    // following a chain; the first four are read from the database when the page is asked for
     chainHead: gauge("chain_head_block", "Newest block that a node reports.", ["chain_id"]),
     chainCursor: gauge("chain_cursor_block", "Last block whose ingest is committed.", ["chain_id"]),
     chainLag: gauge("chain_lag_blocks", "Blocks between head and cursor.", ["chain_id"]),
     chainHalted: gauge("chain_halted", "1 while the chain waits for an operator.", ["chain_id"]),
-    chainLeader: gauge("chain_followed_here", "1 while this process holds the chain's lease.", ["chain_id"]),
     blocksIngested: counter("blocks_ingested_total", "Blocks whose ingest was committed.", ["chain_id"]),
     transfersMatched: counter("transfers_matched_total", "Transfers in those blocks to a watched address.", [
       "chain_id",
@@ -96,10 +95,8 @@ export function createMetrics() {
     nodeRequestSeconds: histogram("node_request_seconds", "One request to a node.", REQUEST_SECONDS, [
       "chain_id",
     ]),
-    headHints: counter("head_hints_total", "New heads that a WebSocket told of.", ["chain_id"]),
 
     // the queue, and what it lost
-    queueNudges: counter("queue_nudges_total", "Jobs that were added or promoted.", ["queue"]),
     queueNudgesLost: counter(
       "queue_nudges_lost_total",
       "Jobs that could not be added; a sweep does their work.",

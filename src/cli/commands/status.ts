@@ -1,16 +1,17 @@
 /** `status`: where the chains are, what is in flight, and the oldest of each. */
+
+import {
+  countDeliveriesInFlight,
+  countDepositsInFlight,
+  type DeliveriesInFlight,
+  type DepositsInFlight,
+} from "../../http/status-store.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import type { Config } from "../../runtime/config/config.ts";
 import { type ChainState, listChainStates } from "../../scanner/chain-store.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
 import { setUp } from "../setup.ts";
-import {
-  countDeliveriesInFlight,
-  countDepositsInFlight,
-  type DeliveriesInFlight,
-  type DepositsInFlight,
-} from "../status-store.ts";
 import { alignColumns } from "../table.ts";
 import { withDatabase } from "../with-database.ts";
 

@@ -1,6 +1,7 @@
 /** Pages for the machines that run the daemon: no key, no merchant's data. */
 import type { FastifyInstance } from "fastify";
 import { VERSION } from "../../runtime/version.ts";
+import { readLiveGauges } from "../live-gauges.ts";
 import type { HttpParts } from "../parts.ts";
 import type { Readiness } from "../readiness.ts";
 
@@ -18,9 +19,10 @@ export function addServiceRoutes(server: FastifyInstance, parts: HttpParts, desc
     const readiness = await askReadiness(parts);
     return reply.status(readiness.ready ? 200 : 503).send(readiness);
   });
-  server.get("/metrics", async (_request, reply) =>
-    reply.type(parts.metrics.contentType).send(await parts.metrics.text()),
-  );
+  server.get("/metrics", async (_request, reply) => {
+    await readLiveGauges(parts);
+    return reply.type(parts.metrics.contentType).send(await parts.metrics.text());
+  });
   server.get("/openapi.json", async () => description);
 }
 

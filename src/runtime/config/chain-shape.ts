@@ -1,6 +1,6 @@
 /** The `chains` part of a config, and the same words in `config/chains.yaml`. */
 import { z } from "zod";
-import { amountText, duration, integer, oneOf, text, tokenAddress, url } from "./leaves.ts";
+import { amountText, duration, integer, oneOf, optionalUrl, text, tokenAddress, url } from "./leaves.ts";
 import { assetPolicy, chainPolicy } from "./policy-shape.ts";
 
 const chainId = integer(1, Number.MAX_SAFE_INTEGER);
@@ -34,7 +34,7 @@ export const tokenShape = z.strictObject(
 );
 
 export const nodeShape = z.strictObject(
-  { url: url("http", "https"), ws: url("ws", "wss").optional() },
+  { url: url("http", "https"), ws: optionalUrl("ws", "wss").default(null) },
   { error: "expected { url, ws }" },
 );
 

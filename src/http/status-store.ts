@@ -1,4 +1,4 @@
-/** What `status` and `doctor` ask the database. Counts of what is live; none of them grows with history. */
+/** What `/metrics`, `status` and `doctor` ask the database. Counts of what is live; none of them grows with history. */
 import type { Sql } from "../db/database.ts";
 
 export interface DepositsInFlight {

@@ -1,0 +1,37 @@
+/** Gauges of what the database knows, read when the metrics are asked for: right also for what another process does. */
+import { coerceError } from "../core/errors.ts";
+import type { Metrics } from "../runtime/metrics.ts";
+import { listChainStates } from "../scanner/chain-store.ts";
+import type { HttpParts } from "./parts.ts";
+import { countDeliveriesInFlight } from "./status-store.ts";
+
+/** While the database is away the gauges vanish: an old value would look like a standing chain. */
+export async function readLiveGauges(
+  parts: Pick<HttpParts, "database" | "metrics" | "logger">,
+): Promise<void> {
+  const { database, metrics } = parts;
+  const gauges = [metrics.chainHead, metrics.chainCursor, metrics.chainLag, metrics.chainHalted];
+  for (const gauge of gauges) gauge.reset();
+  metrics.deliveriesDue.remove();
+  try {
+    const [chains, deliveries] = await Promise.all([
+      listChainStates(database),
+      countDeliveriesInFlight(database),
+    ]);
+    for (const chain of chains) setChain(metrics, chain);
+    metrics.deliveriesDue.set(deliveries.dueCount);
+  } catch (rawError) {
+    parts.logger.warn("Served metrics without the database's", { error: coerceError(rawError) });
+  }
+}
+
+type ChainState = Awaited<ReturnType<typeof listChainStates>>[number];
+
+function setChain(metrics: Metrics, { chainId, state, headNumber, cursorNumber }: ChainState): void {
+  const labels = { chain_id: String(chainId) };
+  metrics.chainHalted.set(labels, state === "halted" ? 1 : 0);
+  if (headNumber !== null) metrics.chainHead.set(labels, Number(headNumber));
+  if (cursorNumber !== null) metrics.chainCursor.set(labels, Number(cursorNumber));
+  if (headNumber === null || cursorNumber === null) return;
+  metrics.chainLag.set(labels, Math.max(0, Number(headNumber - cursorNumber)));
+}
