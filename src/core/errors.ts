@@ -11,7 +11,6 @@ export const ERROR_CODES = [
   "invalid_cursor",
   "invalid_url",
   "unauthorized",
-  "forbidden",
   "not_found",
   "address_required",
   "address_taken",
@@ -19,7 +18,6 @@ export const ERROR_CODES = [
   "idempotency_conflict",
   "payload_too_large",
   "unsupported_media_type",
-  "rate_limited",
   "internal",
   "listen_failed",
   // config
@@ -47,8 +45,6 @@ export const ERROR_CODES = [
   // following a chain
   "lease_lost",
   "cursor_moved",
-  "reorg_too_deep",
-  "chain_halted",
   // deposits and ledger
   "illegal_move",
   "ledger_refused",

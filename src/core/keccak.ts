@@ -3,10 +3,9 @@
  * 50 µs for a checksum, measured on two busy cores) and takes some 50 ms to load. The daemon loads it; a command
  * that looks at a handful of addresses need not.
  */
-import { Hash } from "ox/wasm";
-import { keccak256 as plainKeccak256 } from "viem";
+import { keccak_256 } from "@noble/hashes/sha3.js";
 
-let keccak = (bytes: Uint8Array): Uint8Array => plainKeccak256(bytes, "bytes");
+let keccak: (bytes: Uint8Array) => Uint8Array = keccak_256;
 
 /** 32 bytes. */
 export function keccak256(bytes: Uint8Array): Uint8Array {
@@ -15,6 +14,7 @@ export function keccak256(bytes: Uint8Array): Uint8Array {
 
 /** Loads the fast one. May be called again. */
 export async function loadFastKeccak(): Promise<void> {
+  const { Hash } = await import("ox/wasm");
   const engine = await Hash.engine();
   keccak = (bytes) => engine.keccak256(bytes);
 }

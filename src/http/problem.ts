@@ -27,7 +27,6 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   invalid_cursor: 400,
   address_required: 400,
   unauthorized: 401,
-  forbidden: 403,
   not_found: 404,
   address_taken: 409,
   name_taken: 409,
@@ -38,7 +37,6 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   invalid_hash: 422,
   invalid_amount: 422,
   invalid_url: 422,
-  rate_limited: 429,
 };
 
 /** Errors of `InputError` that are found while a request is read carry all their faults at once. */
