@@ -378,6 +378,22 @@ describe("what a test chain cannot make", () => {
     );
   });
 
+  it("A10: finds nothing in four topics, even with data that could be an amount", () => {
+    const transactions = [{ hash: pad("0x0a"), from: payer, to: token.address, value: "0x0" as const }];
+    const transfer: Hash = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
+    const topics = [transfer, pad(payer), pad(watched), pad("0x07")];
+    const withTopics = (count: number) => {
+      const log = { address: token.address, topics: topics.slice(0, count), data: pad("0x05") };
+      return block({
+        transactions,
+        receipts: [{ transactionHash: pad("0x0a"), status: "0x1", logs: [log] }],
+      });
+    };
+    expect([1, 2, 3, 4].map((count) => extractTransfers(withTopics(count)).transfers.length)).toEqual([
+      0, 0, 1, 0,
+    ]);
+  });
+
   it("believes a transaction without a status only where its receipt has a state root, as before 2017", () => {
     const transactions = [{ hash: pad("0x0a"), from: payer, to: watched, value: "0x5" as const }];
     const receipt = { transactionHash: pad("0x0a"), logs: [] };

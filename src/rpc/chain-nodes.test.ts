@@ -6,7 +6,10 @@ import { type Anvil, startAnvil } from "../testing/anvil.ts";
 import * as lies from "../testing/lies.ts";
 import { type NodeProxy, startNodeProxy } from "../testing/node-proxy.ts";
 import { type TestNodesOptions, testNodes } from "../testing/nodes.ts";
+import { waitFor } from "../testing/wait-for.ts";
 import type { ChainNodes } from "./chain-nodes.ts";
+import { createHttpTransport } from "./http-transport.ts";
+import { parseNodeAddress } from "./node-address.ts";
 
 let chain: Anvil;
 let first: NodeProxy;
@@ -203,14 +206,26 @@ describe("C7: another chain behind the URL", () => {
     expect(first.calls.get("eth_getBlockByNumber")).toBeUndefined();
   });
 
-  it("C7: is refused after a connection was lost", async () => {
+  it("C7: is refused after a connection was lost, though no question failed", async () => {
     const nodes = one();
     await nodes.head();
+    // A second client, connected after the first and so cut after it, shows when the cut has been noticed.
+    let cutCount = 0;
+    const witness = createHttpTransport({
+      address: parseNodeAddress(first.url, ["http:"]),
+      clock: systemClock,
+      maxConnections: 1,
+      onDisconnect: () => {
+        cutCount += 1;
+      },
+    });
+    await witness.post("{}");
     first.lie(lies.otherChain(1), chainIdLie);
     first.cutConnections();
-    await expect
-      .poll(() => nodes.head().catch((error: unknown) => error))
-      .toMatchObject({ code: "wrong_chain" });
+    await waitFor(() => cutCount > 0);
+    await expect(nodes.head()).rejects.toMatchObject({ code: "wrong_chain" });
+    expect(Object.keys(nodes.nodes()[0]?.errorCounts ?? {})).toEqual(["wrong_chain"]);
+    await witness.close();
   });
 
   it("C7: is refused after a minute without any sign", async () => {

@@ -139,6 +139,24 @@ describe("refusing what does not agree with itself", () => {
     await expect(open().blockByHash(full.hash)).rejects.toMatchObject(invalid);
   });
 
+  it("C1: refuses it too where the receipts' own blooms are empty, or only one receipt has lost its logs", async () => {
+    const methods = ["eth_getBlockReceipts"];
+    const bare = (receipt: Field) => ({ ...receipt, logs: [], logsBloom: `0x${"0".repeat(512)}` });
+    proxy.lie(changedItems(bare), { methods });
+    await expect(open().blockByHash(full.hash)).rejects.toMatchObject(invalid);
+    proxy.tellTruth();
+    const other = await chain.headerAt(full.number - 1n); // one approval, one log
+    const [log] = ((await chain.request<Field[]>("eth_getBlockReceipts", [other.hash]))[0]?.["logs"] ??
+      []) as Field[];
+    const moved = (receipt: Field) => ({
+      ...receipt,
+      // The second transaction has the only log of the block, the first has lost its two.
+      logs: receipt["transactionIndex"] === "0x1" ? [{ ...log, ...placeOf(receipt), logIndex: "0x0" }] : [],
+    });
+    proxy.lie(changedItems(moved), { methods });
+    await expect(open().blockByHash(full.hash)).rejects.toMatchObject(invalid);
+  });
+
   it("C1: asks again, and believes the answer that is right", async () => {
     proxy.lie(lies.emptyLogs(), { methods: ["eth_getBlockReceipts"], times: 1 });
     expect((await open().blockByHash(full.hash)).receipts[0]?.logs).toHaveLength(2);
@@ -165,6 +183,33 @@ describe("refusing what does not agree with itself", () => {
       await expect(traced().blockByHash(full.hash), method).rejects.toMatchObject(invalid);
     }
   });
+
+  it("C4: refuses another empty block than was asked for, by hash and by number", async () => {
+    const other = await chain.mine();
+    proxy.lie(lies.aboutBlock(other.hash), { methods: ["eth_getBlockByHash"] });
+    await expect(open().blockByHash(empty.hash)).rejects.toMatchObject(invalid);
+    await expect(open().headerByHash(empty.hash)).rejects.toMatchObject(invalid);
+    proxy.lie(lies.aboutBlock(`0x${other.number.toString(16)}`), { methods: ["eth_getBlockByNumber"] });
+    await expect(open().blockByNumber(empty.number)).rejects.toMatchObject(invalid);
+    await expect(open().headerByNumber(empty.number)).rejects.toMatchObject(invalid);
+  });
+
+  it.each(["eth_getBlockReceipts", "debug_traceBlockByHash"])(
+    "C4: refuses %s with one too many, or out of order",
+    async (method) => {
+      const methods = [method];
+      proxy.lie(
+        lies.changed((items) => [...(items as Field[]), (items as Field[])[0]]),
+        { methods },
+      );
+      await expect(traced().blockByHash(full.hash)).rejects.toMatchObject(invalid);
+      proxy.lie(
+        lies.changed((items) => (items as Field[]).toReversed()),
+        { methods },
+      );
+      await expect(traced().blockByHash(full.hash)).rejects.toMatchObject(invalid);
+    },
+  );
 
   it("C4: refuses receipts of another branch at the same number with as many transactions", async () => {
     const point = await chain.forkPoint();
@@ -261,6 +306,14 @@ describe("refusing what does not agree with itself", () => {
 });
 
 type Field = Record<string, unknown>;
+
+function changedItems(change: (item: Field) => Field): lies.Lie {
+  return lies.changed((items) => (items as Field[]).map(change));
+}
+
+function placeOf({ blockHash, blockNumber, transactionHash, transactionIndex }: Field): Field {
+  return { blockHash, blockNumber, transactionHash, transactionIndex };
+}
 
 function upperCased(hex: string): string {
   return `0x${hex.slice(2).toUpperCase()}`;

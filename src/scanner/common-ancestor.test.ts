@@ -70,7 +70,9 @@ describe("finding the common ancestor", () => {
 
   it("B8: says that the branches part below what is kept", async () => {
     const { ours, head } = await fork(5, 6);
+    proxy.resetCalls();
     expect(await findCommonAncestor(nodes, keeping(ours.slice(2)), head)).toEqual({ tooDeep: true });
+    expect(proxy.calls.get("eth_getBlockByHash")).toBe(3); // no further than the lowest
   });
 
   it("B8: parts exactly at the lowest kept block", async () => {
