@@ -60,7 +60,7 @@ function follow(
     watch,
   };
   const { leaseMs } = parts.config;
-  const metrics = followerMetrics(parts.metrics);
+  const metrics = followerMetrics(parts.metrics, clock);
   return followChain(
     { database, chain, nodes, ingest, wakers, clock, logger, metrics, holder: parts.instance, leaseMs },
     signal,
@@ -74,8 +74,9 @@ export function settlerParts(parts: WorkerParts, queue: SettlerParts["queue"]): 
     queue,
     sweepIntervalMs: parts.config.sweepIntervalMs,
     retryMs: Math.min(1_000, ...parts.config.chains.map((chain) => chain.blockTimeMs)),
-    onSettled: (chainId, credited, unlocked, from) => {
+    onSettled: (chainId, { credited, unlocked }, from, durationMs) => {
       const chain_id = String(chainId);
+      metrics.settleSeconds.observe({ chain_id }, durationMs / 1000);
       metrics.depositMoves.inc({ chain_id, status: "credited" }, credited);
       metrics.depositMoves.inc({ chain_id, status: "unlocked" }, unlocked);
       if (from === "sweep") metrics.sweepFinds.inc({ queue: "settle" }, credited + unlocked);
@@ -132,17 +133,16 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-function followerMetrics(metrics: Metrics): FollowerMetrics {
+function followerMetrics(metrics: Metrics, clock: Clock): FollowerMetrics {
   return {
-    onHead: (chainId, headNumber) => {
-      metrics.chainHead.set({ chain_id: String(chainId) }, Number(headNumber));
-    },
-    onIngested: (chainId, cursorNumber, blocks, transfers, deposits) => {
+    onIngested: (chainId, { last, blockCount, transferCount, deposits }) => {
       const chain_id = String(chainId);
-      metrics.chainCursor.set({ chain_id }, Number(cursorNumber));
-      metrics.blocksIngested.inc({ chain_id }, blocks);
-      metrics.transfersMatched.inc({ chain_id }, transfers);
-      metrics.depositsSeen.inc({ chain_id, status: "pending" }, deposits);
+      metrics.blocksIngested.inc({ chain_id }, blockCount);
+      metrics.transfersSeen.inc({ chain_id }, transferCount);
+      for (const { status } of deposits) metrics.depositsSeen.inc({ chain_id, status });
+      // While catching up it would tell how old the blocks are, not how quick we are.
+      if (blockCount === 1)
+        metrics.blockToRowSeconds.observe({ chain_id }, clock.now() / 1000 - last.timestamp);
     },
     onReorg: (chainId, depth, orphaned, reversed) => {
       const chain_id = String(chainId);

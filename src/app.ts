@@ -24,6 +24,7 @@ import { createDeliverer, type Deliverer } from "./flow/deliver-callbacks.ts";
 import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
 import { createWakers, type Wakers } from "./flow/wake-workers.ts";
 import { loadAddressWatch } from "./flow/watch-addresses.ts";
+import type { HttpParts } from "./http/parts.ts";
 import { createHttpServer } from "./http/server.ts";
 import { type ChainNodes, createChainNodes } from "./rpc/chain-nodes.ts";
 import { type Clock, systemClock } from "./runtime/clock.ts";
@@ -110,6 +111,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
           secretBox,
           readinessParts,
           wakeDeliverer: () => state.wakeDeliverer(),
+          nodes: () => [...nodesOf].map(([chainId, nodes]) => [chainId, nodes.nodes()] as const),
         },
         closing,
       )
@@ -234,6 +236,7 @@ interface ListenParts {
   readonly secretBox: SecretBox;
   readonly readinessParts: ReadinessParts;
   readonly wakeDeliverer: () => Promise<void>;
+  readonly nodes: HttpParts["nodes"];
 }
 
 async function listen(parts: ListenParts, closing: Closing): Promise<string> {

@@ -99,10 +99,9 @@ async function follow(chain: ChainToRead, { database }: BenchDatabase): Promise<
         clock: systemClock,
         logger: silentLogger,
         metrics: {
-          onHead: () => undefined,
           onReorg: () => undefined,
-          onIngested: (_chainId, cursorNumber) => {
-            if (cursorNumber === chain.to) reached.abort();
+          onIngested: (_chainId, { last }) => {
+            if (last.number === chain.to) reached.abort();
           },
         },
         holder: "bench",

@@ -76,13 +76,12 @@ async function commitBatch(
   await wakers.settleAt(chain.id, ingested.targetBlocks, last.block.number, chain.blockTimeMs);
 
   const transferCount = batch.reduce((sum, { transfers }) => sum + transfers.length, 0);
-  parts.metrics.onIngested(
-    chain.id,
-    last.block.number,
-    batch.length,
+  parts.metrics.onIngested(chain.id, {
+    last: last.block,
+    blockCount: batch.length,
     transferCount,
-    ingested.deposits.length,
-  );
+    deposits: ingested.deposits,
+  });
   parts.logger.info(batch.length === 1 ? "Ingested block" : "Ingested blocks", {
     chain_id: chain.id,
     block_number: last.block.number,

@@ -73,7 +73,7 @@ async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome
     logger: silentLogger,
     holder,
     leaseMs: 1_500,
-    metrics: { onHead: () => undefined, onIngested: () => undefined, onReorg: () => undefined },
+    metrics: { onIngested: () => undefined, onReorg: () => undefined },
     ingest: await ingestContext(),
     wakers: {
       settleAt: async () => undefined,

@@ -112,7 +112,6 @@ async function lookAtHead(
   if (hint !== undefined && hint.parentHash === local.cursor().hash)
     await ingestNext(parts, local, hint, signal);
   const head = await parts.nodes.head(signal);
-  parts.metrics.onHead(parts.chain.id, head.number);
   await bringTo(parts, local, head, signal);
   await noteHead(parts, local, head, signal);
 }

@@ -1,4 +1,6 @@
 /** What a follower works with. */
+import type { BlockHeader } from "../core/chain.ts";
+import type { Deposit } from "../core/deposit.ts";
 import type { Database } from "../db/database.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -22,13 +24,13 @@ export interface FollowerParts {
 }
 
 export interface FollowerMetrics {
-  onHead(chainId: number, headNumber: bigint): void;
-  onIngested(
-    chainId: number,
-    cursorNumber: bigint,
-    blocks: number,
-    transfers: number,
-    deposits: number,
-  ): void;
+  onIngested(chainId: number, batch: IngestedBatch): void;
   onReorg(chainId: number, depth: number, orphaned: number, reversed: number): void;
+}
+
+export interface IngestedBatch {
+  readonly last: BlockHeader;
+  readonly blockCount: number;
+  readonly transferCount: number;
+  readonly deposits: readonly Deposit[];
 }

@@ -8,7 +8,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { Queue, QueueWorker } from "../runtime/queue/queue.ts";
 import { findChainState, listChainStates } from "../scanner/chain-store.ts";
-import { settleDeposits } from "./settle-deposits.ts";
+import { type Settled, settleDeposits } from "./settle-deposits.ts";
 import type { Wakers } from "./wake-workers.ts";
 
 export interface SettlerParts {
@@ -20,7 +20,7 @@ export interface SettlerParts {
   readonly sweepIntervalMs: number;
   /** For a job that came before its block: when to look again. */
   readonly retryMs: number;
-  readonly onSettled?: (chainId: number, credited: number, unlocked: number, from: "job" | "sweep") => void;
+  readonly onSettled?: (chainId: number, settled: Settled, from: "job" | "sweep", durationMs: number) => void;
 }
 
 /** Two at once: a long settle of one chain does not hold up another's. */
@@ -66,14 +66,15 @@ async function settleChain(
   const startedAt = parts.clock.monotonic();
   const settled = await settleDeposits(parts.database, chainId, signal);
   if (settled.credited + settled.unlocked === 0) return;
-  parts.onSettled?.(chainId, settled.credited, settled.unlocked, from);
+  const durationMs = Math.round(parts.clock.monotonic() - startedAt);
+  parts.onSettled?.(chainId, settled, from, durationMs);
   parts.logger.info("Settled deposits", {
     chain_id: chainId,
     credited_count: settled.credited,
     unlocked_count: settled.unlocked,
     delivery_count: settled.deliveryCount,
     woken_by: from,
-    duration_ms: Math.round(parts.clock.monotonic() - startedAt),
+    duration_ms: durationMs,
   });
   if (settled.deliveryCount > 0) await parts.wakers.deliver();
 }

@@ -1,5 +1,6 @@
 /** Gauges of what the database knows, read when the metrics are asked for: right also for what another process does. */
 import { coerceError } from "../core/errors.ts";
+import type { NodeStatus } from "../rpc/node-record.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import { listChainStates } from "../scanner/chain-store.ts";
 import type { HttpParts } from "./parts.ts";
@@ -7,9 +8,10 @@ import { countDeliveriesInFlight } from "./status-store.ts";
 
 /** While the database is away the gauges vanish: an old value would look like a standing chain. */
 export async function readLiveGauges(
-  parts: Pick<HttpParts, "database" | "metrics" | "logger">,
+  parts: Pick<HttpParts, "database" | "metrics" | "logger" | "nodes">,
 ): Promise<void> {
   const { database, metrics } = parts;
+  for (const [chainId, nodes] of parts.nodes()) for (const node of nodes) setNode(metrics, chainId, node);
   const gauges = [metrics.chainHead, metrics.chainCursor, metrics.chainLag, metrics.chainHalted];
   for (const gauge of gauges) gauge.reset();
   metrics.deliveriesDue.remove();
@@ -23,6 +25,16 @@ export async function readLiveGauges(
   } catch (rawError) {
     parts.logger.warn("Served metrics without the database's", { error: coerceError(rawError) });
   }
+}
+
+function setNode(metrics: Metrics, chainId: number, node: NodeStatus): void {
+  const labels = { chain_id: String(chainId), node: node.name };
+  metrics.nodeUp.set(labels, node.state === "ok" ? 1 : 0);
+  metrics.nodeAnswers.set(labels, node.answerCount);
+  for (const [code, count] of Object.entries(node.errorCounts))
+    metrics.nodeErrors.set({ ...labels, code }, count);
+  if (node.latencyMs !== null) metrics.nodeLatencySeconds.set(labels, node.latencyMs / 1000);
+  if (node.headNumber !== null) metrics.nodeHead.set(labels, Number(node.headNumber));
 }
 
 type ChainState = Awaited<ReturnType<typeof listChainStates>>[number];

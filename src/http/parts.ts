@@ -1,5 +1,6 @@
 /** What the HTTP face is built of. */
 import type { Database } from "../db/database.ts";
+import type { NodeStatus } from "../rpc/node-record.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { HttpConfig } from "../runtime/config/config.ts";
 import type { Logger } from "../runtime/logger.ts";
@@ -21,6 +22,8 @@ export interface HttpParts {
   readonly secretBox: SecretBox;
   /** What an endpoint missed while it was disabled is due now. A hint: losing it costs a sweep. */
   readonly wakeDeliverer: () => Promise<void>;
+  /** The nodes this process asks, by chain; empty where it follows none. */
+  readonly nodes: () => Iterable<readonly [chainId: number, nodes: readonly NodeStatus[]]>;
   /** How every part is. It should answer within a second or two; after five the server calls it not ready. */
   readonly readiness: () => Promise<Readiness>;
 }

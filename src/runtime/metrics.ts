@@ -39,9 +39,11 @@ export function createMetrics() {
     chainLag: gauge("chain_lag_blocks", "Blocks between head and cursor.", ["chain_id"]),
     chainHalted: gauge("chain_halted", "1 while the chain waits for an operator.", ["chain_id"]),
     blocksIngested: counter("blocks_ingested_total", "Blocks whose ingest was committed.", ["chain_id"]),
-    transfersMatched: counter("transfers_matched_total", "Transfers in those blocks to a watched address.", [
-      "chain_id",
-    ]),
+    transfersSeen: counter(
+      "transfers_seen_total",
+      "Transfers of value in those blocks, whoever received them.",
+      ["chain_id"],
+    ),
     depositsSeen: counter(
       "deposits_seen_total",
       "Deposits written at ingest, by the status they began with.",
@@ -64,7 +66,7 @@ export function createMetrics() {
     ),
     settleSeconds: histogram(
       "settle_seconds",
-      "One batch of credits or unlocks, with its commit.",
+      "All credits and unlocks of one look at a chain, with their commits.",
       REQUEST_SECONDS,
       ["chain_id"],
     ),
@@ -87,14 +89,18 @@ export function createMetrics() {
     ),
 
     // nodes
-    nodeRequests: counter("node_requests_total", "Requests to nodes.", ["chain_id", "method"]),
-    nodeErrors: counter("node_errors_total", "Requests to nodes that failed, by error code.", [
+    nodeAnswers: gauge("node_answers", "Questions the node answered since the start.", ["chain_id", "node"]),
+    nodeErrors: gauge("node_errors", "Questions the node failed since the start, by error code.", [
       "chain_id",
+      "node",
       "code",
     ]),
-    nodeRequestSeconds: histogram("node_request_seconds", "One request to a node.", REQUEST_SECONDS, [
+    nodeLatencySeconds: gauge("node_latency_seconds", "Moving average of its answers' time.", [
       "chain_id",
+      "node",
     ]),
+    nodeHead: gauge("node_head_block", "Newest block the node spoke of.", ["chain_id", "node"]),
+    nodeUp: gauge("node_up", "1 while its last answer was good.", ["chain_id", "node"]),
 
     // the queue, and what it lost
     queueNudgesLost: counter(

@@ -65,6 +65,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
     random: systemRandom,
     metrics: createMetrics(),
     secretBox: createSecretBox(systemRandom.bytes(32), systemRandom),
+    nodes: () => [],
     wakeDeliverer: async () => undefined,
     readiness: async () => READY,
     ...given,
