@@ -204,7 +204,7 @@ describe("refusing what does not agree with itself", () => {
       );
       await expect(traced().blockByHash(full.hash)).rejects.toMatchObject(invalid);
       proxy.lie(
-        lies.changed((items) => (items as Field[]).toReversed()),
+        lies.changed((items) => swapped(items as Field[])),
         { methods },
       );
       await expect(traced().blockByHash(full.hash)).rejects.toMatchObject(invalid);
@@ -309,6 +309,10 @@ type Field = Record<string, unknown>;
 
 function changedItems(change: (item: Field) => Field): lies.Lie {
   return lies.changed((items) => (items as Field[]).map(change));
+}
+
+function swapped([first, second, ...rest]: readonly Field[]): unknown[] {
+  return [second, first, ...rest];
 }
 
 function placeOf({ blockHash, blockNumber, transactionHash, transactionIndex }: Field): Field {
