@@ -56,6 +56,8 @@ function follow(
     database,
     chainId: chain.id,
     assets: new Map(assets.map((asset) => [asset.token, asset])),
+    nativeSource: chain.nativeSource,
+    ownWallets: new Set(chain.ownWallets),
     reorgWindow: chain.reorgWindow,
     watch,
   };

@@ -92,6 +92,8 @@ async function follow(chain: ChainToRead, { database }: BenchDatabase): Promise<
           database,
           chainId: chain.chainId,
           assets: new Map(assets.map((asset) => [asset.token, asset])),
+          nativeSource: "value",
+          ownWallets: new Set(),
           reorgWindow: config.reorgWindow,
           watch: await loadAddressWatch(database, systemRandom),
         },
@@ -144,6 +146,8 @@ function chainConfig(chain: ChainToRead): ChainConfig {
     reorgWindow: 256,
     fetchConcurrency: CONCURRENCY,
     internal: "none",
+    nativeSource: "value",
+    ownWallets: [],
     assets: [asset(null, "ETH", 18), asset(chain.token, "USDT", 6)],
   };
 }

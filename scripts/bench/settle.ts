@@ -96,6 +96,8 @@ function createRounds({ database }: BenchDatabase, count: number) {
       database,
       chainId: CHAIN_ID,
       assets: new Map(assets.map((asset) => [asset.token, asset])),
+      nativeSource: "value",
+      ownWallets: new Set(),
       reorgWindow: 64,
       watch: await loadAddressWatch(database, systemRandom),
     };

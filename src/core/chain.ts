@@ -47,3 +47,13 @@ export interface BlockTransfers {
   readonly block: BlockHeader;
   readonly transfers: readonly Transfer[];
 }
+
+/**
+ * How transfers of the native coin are found. `value`: by transactions' values, and traces where they are asked
+ * for. `eip7708`: by the logs that a chain with EIP-7708 writes for every one of them, inner calls included.
+ */
+export const NATIVE_SOURCES = ["value", "eip7708"] as const;
+export type NativeSource = (typeof NATIVE_SOURCES)[number];
+
+/** EIP-7708: the system address whose Transfer logs repeat native transfers. It is never a token. */
+export const NATIVE_LOG_ADDRESS: Address = "0xfffffffffffffffffffffffffffffffffffffffe";

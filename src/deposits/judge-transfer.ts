@@ -34,16 +34,22 @@ export interface ThresholdRules {
   thresholdText(threshold: Threshold): string;
 }
 
+/** What a chain's config says of its deposits. */
+export interface DepositRules {
+  readonly chainId: number;
+  readonly assets: AssetsByToken;
+  readonly ownWallets: ReadonlySet<Address>;
+}
+
 export function judgeTransfer(
-  chainId: number,
   transfer: Transfer,
   block: BlockHeader,
-  assets: AssetsByToken,
-  rules: ThresholdRules,
+  rules: DepositRules,
+  thresholds: ThresholdRules,
 ): SeenDeposit {
-  const id = depositId(chainId, transfer.txHash, transfer.source);
-  const asset = assets.get(transfer.token);
-  const reason = ignoreReason(asset, transfer);
+  const id = depositId(rules.chainId, transfer.txHash, transfer.source);
+  const asset = rules.assets.get(transfer.token);
+  const reason = ignoreReason(asset, transfer, rules);
   if (asset === undefined || reason !== null) {
     return {
       id,
@@ -56,10 +62,10 @@ export function judgeTransfer(
       unlock: null,
     };
   }
-  const band = rules.bandFor(asset, transfer.amountBaseUnits);
+  const band = thresholds.bandFor(asset, transfer.amountBaseUnits);
   const stored = (threshold: Threshold): StoredThreshold => ({
-    text: rules.thresholdText(threshold),
-    dueBlock: rules.dueBlock(threshold, block.number),
+    text: thresholds.thresholdText(threshold),
+    dueBlock: thresholds.dueBlock(threshold, block.number),
     tag: threshold.tag,
   });
   return {
@@ -74,7 +80,13 @@ export function judgeTransfer(
   };
 }
 
-function ignoreReason(asset: KnownAsset | undefined, transfer: Transfer): IgnoreReason | null {
+/** The merchant's own money first: a gas top-up is one, however small and whatever the token. */
+function ignoreReason(
+  asset: KnownAsset | undefined,
+  transfer: Transfer,
+  rules: DepositRules,
+): IgnoreReason | null {
+  if (rules.ownWallets.has(transfer.from)) return "own_transfer";
   if (asset === undefined) return "unlisted_asset";
   return transfer.amountBaseUnits < asset.minimumBaseUnits ? "below_minimum" : null;
 }

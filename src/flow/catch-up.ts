@@ -21,7 +21,7 @@ export async function ingestNext(
   signal: AbortSignal,
 ): Promise<void> {
   const block = await parts.nodes.blockByHash(header.hash, signal);
-  await commitBatch(parts, local, [extractTransfers(block)]);
+  await commitBatch(parts, local, [extractTransfers(block, parts.ingest.nativeSource)]);
 }
 
 /**
@@ -46,7 +46,7 @@ export async function catchUp(
   for await (const block of fetched) {
     const parent = batch.at(-1)?.block ?? local.cursor();
     if (block.header.parentHash !== parent.hash) return block.header;
-    const extracted = extractTransfers(block);
+    const extracted = extractTransfers(block, parts.ingest.nativeSource);
     batch.push(extracted);
     transferCount += extracted.transfers.length;
     if (batch.length >= BLOCKS_PER_BATCH || transferCount >= TRANSFERS_PER_BATCH) {

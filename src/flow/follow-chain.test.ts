@@ -49,6 +49,8 @@ beforeEach(async () => {
     reorgWindow: 8,
     fetchConcurrency: 4,
     internal: "none",
+    nativeSource: "value",
+    ownWallets: [],
     assets: [assetOf({ policy: deepEnough })],
   };
   await test.database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Test')", [MERCHANT_ID]);
@@ -100,6 +102,8 @@ async function ingestContext(): Promise<IngestContext> {
     database,
     chainId: chain.id,
     assets: new Map((assetsOf.get(chain.id) ?? []).map((asset) => [asset.token, asset])),
+    nativeSource: "value",
+    ownWallets: new Set(),
     reorgWindow: chain.reorgWindow,
     watch: await loadAddressWatch(database, systemRandom),
   };

@@ -5,10 +5,10 @@
  * nothing. A second follower, a stale one or a replay changes nothing: the compare-and-swap refuses it.
  */
 import { bandFor, dueBlock, thresholdText } from "../confirmations/threshold.ts";
-import type { BlockHeader, BlockTransfers, Transfer } from "../core/chain.ts";
+import type { BlockHeader, BlockTransfers, NativeSource, Transfer } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
-import type { Hash } from "../core/hex.ts";
+import type { Address, Hash } from "../core/hex.ts";
 import type { Database, Sql } from "../db/database.ts";
 import { insertSeenDeposits, isAnyDepositDue } from "../deposits/deposit-store.ts";
 import { type AssetsByToken, judgeTransfer, type SeenDeposit } from "../deposits/judge-transfer.ts";
@@ -32,6 +32,9 @@ export interface IngestContext {
   readonly database: Database;
   readonly chainId: number;
   readonly assets: AssetsByToken;
+  readonly nativeSource: NativeSource;
+  /** Wallets of the merchants' own: what they send is not a deposit. */
+  readonly ownWallets: ReadonlySet<Address>;
   readonly reorgWindow: number;
   readonly watch: AddressWatch;
 }
@@ -73,9 +76,7 @@ export async function ingestBlocks(
     await loadNewAddresses(tx, watch);
     const found = watch.lastNumber === matchedUpTo ? matched : matchBlocks(blocks, watch.table);
 
-    const seen = found.map(({ transfer, block }) =>
-      judgeTransfer(chainId, transfer, block, context.assets, thresholdRules),
-    );
+    const seen = found.map(({ transfer, block }) => judgeTransfer(transfer, block, context, thresholdRules));
     return recordSeen(tx, chainId, seen);
   });
 }

@@ -65,7 +65,7 @@ async function* batches(parts: RescanParts, from: bigint, to: bigint): AsyncGene
   const fetched = fetchAhead(nodes, { from, to, concurrency, ...(signal === undefined ? {} : { signal }) });
   let batch: BlockTransfers[] = [];
   for await (const block of fetched) {
-    batch.push(extractTransfers(block));
+    batch.push(extractTransfers(block, parts.context.nativeSource));
     if (batch.length < BLOCKS_PER_BATCH) continue;
     yield batch;
     batch = [];
@@ -80,9 +80,7 @@ async function recordBatch(
 ): Promise<readonly Deposit[]> {
   const seen = matchBlocks(batch, context.watch.table)
     .filter(({ transfer }) => address === undefined || transfer.to === address)
-    .map(({ transfer, block }) =>
-      judgeTransfer(context.chainId, transfer, block, context.assets, thresholdRules),
-    );
+    .map(({ transfer, block }) => judgeTransfer(transfer, block, context, thresholdRules));
   return context.database.transaction(async (tx) => {
     // Holds the cursor first: no reorg can pass between this look at the branch and the commit.
     const recorded = await recordSeen(tx, context.chainId, seen);

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { KnownAsset } from "../core/asset.ts";
 import type { BlockHeader, BlockTransfers } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
+import { DEFAULT_EVENT_TYPES } from "../core/event.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
 import { listUserBalances } from "../ledger/ledger-store.ts";
 import { registerAddress } from "../merchants/address-store.ts";
@@ -45,6 +46,8 @@ beforeEach(async () => {
     database: test.database,
     chainId: CHAIN_ID,
     assets: new Map(assets.map((asset) => [asset.token, asset])),
+    nativeSource: "value",
+    ownWallets: new Set([addressOf("hot wallet")]),
     reorgWindow: 64,
     watch: await loadAddressWatch(test.database, systemRandom),
   };
@@ -116,6 +119,31 @@ describe("ingesting", () => {
       [100n, null],
       [99n, "below_minimum"],
     ]);
+  });
+
+  it("A9: keeps what comes from a wallet of the merchant's own as ignored", async () => {
+    const topUp = transferOf({ to: alice, tx: "1", from: addressOf("hot wallet") });
+    await ingest(blockOf(0), blockWith(blockOf(1), [topUp]));
+    expect((await deposits()).map((each) => [each.status, each.reason])).toEqual([
+      ["ignored", "own_transfer"],
+    ]);
+  });
+
+  it("A8: keeps 10,000 transfers below the minimum as ignored, in one batch and without a delivery", async () => {
+    await test.database.query(
+      `INSERT INTO endpoints (id, merchant_id, url, events, secret)
+       VALUES ('end_all', $1, 'http://127.0.0.1', $2, '\\x00')`,
+      [MERCHANT_ID, DEFAULT_EVENT_TYPES],
+    );
+    const dust = Array.from({ length: 10_000 }, (_, n) =>
+      transferOf({ to: alice, tx: `${n}`, amountBaseUnits: 99n }),
+    );
+    const result = await ingest(blockOf(0), blockWith(blockOf(1), dust));
+    expect(result).toMatchObject({ deliveryCount: 0, targetBlocks: [], isAnythingDue: false });
+    const rows = await test.database.query(
+      "SELECT status, reason, count(*)::int FROM deposits GROUP BY 1, 2",
+    );
+    expect(rows).toEqual([{ status: "ignored", reason: "below_minimum", count: 10_000 }]);
   });
 
   it("D6: makes one deposit of each transfer in a transaction, equal amounts too", async () => {

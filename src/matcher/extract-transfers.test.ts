@@ -347,6 +347,9 @@ describe("token transfers", () => {
     const block = await nodes.blockByHash(header.hash);
     expect(block.receipts[0]?.logs[0]?.address).toBe(system);
     expect(extracted(block)).toEqual([[1, "value", null, watched, 5n]]);
+    // Where these logs are the native source, they stand for it alone.
+    const byLogs = extractTransfers(block, "eip7708").transfers.filter(({ to }) => to === watched);
+    expect(byLogs.map(({ source, token: native }) => [source, native])).toEqual([["log:0", null]]);
   });
 });
 

@@ -6,11 +6,12 @@
  * - `value`         the value of a transaction that succeeded; of a creation, to the contract it made
  * - `log:<i>`       an ERC-20 Transfer of any contract, `i` its position within the receipt
  * - `trace:<path>`  value moved by an inner call, where traces were fetched
+ * - with EIP-7708 as the native source, its logs stand for both `value` and `trace`: never both ways at once
  * - `withdrawal:<n>` a validator's withdrawal (EIP-4895)
  *
  * Nothing of a failed transaction counts, nor does an amount of zero: anybody can emit those in another's name.
  */
-import type { BlockTransfers, Transfer } from "../core/chain.ts";
+import type { BlockTransfers, NativeSource, Transfer } from "../core/chain.ts";
 import type { Address } from "../core/hex.ts";
 import type {
   FetchedBlock,
@@ -25,15 +26,15 @@ const NOBODY: Address = `0x${"0".repeat(40)}`;
 const WEI_PER_GWEI = 1_000_000_000n;
 
 /** In the order of the block: transactions with their value, logs and inner calls; then withdrawals. */
-export function extractTransfers(block: FetchedBlock): BlockTransfers {
+export function extractTransfers(block: FetchedBlock, nativeSource: NativeSource = "value"): BlockTransfers {
   const transfers: Transfer[] = [];
   for (const [index, transaction] of block.transactions.entries()) {
     const receipt = block.receipts[index];
     if (receipt === undefined || !isSuccessful(receipt)) continue;
-    const value = valueTransfer(transaction, receipt);
-    if (value !== null) transfers.push(value);
-    logTransfers(receipt, transfers);
-    const trace = block.traces?.[index];
+    const own = nativeSource === "value" ? valueTransfer(transaction, receipt) : null;
+    if (own !== null) transfers.push(own);
+    logTransfers(receipt, nativeSource, transfers);
+    const trace = nativeSource === "value" ? block.traces?.[index] : undefined;
     if (trace !== undefined) transfers.push(...innerTransfers(transaction.hash, trace));
   }
   for (const withdrawal of block.withdrawals) {

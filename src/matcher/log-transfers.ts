@@ -9,35 +9,42 @@
  * - no data, or more than 32 bytes
  * - topics whose upper twelve bytes are not zero: no address
  */
-import type { Transfer } from "../core/chain.ts";
+import { NATIVE_LOG_ADDRESS, type NativeSource, type Transfer } from "../core/chain.ts";
 import type { Address } from "../core/hex.ts";
 import type { FetchedLog, FetchedReceipt } from "../rpc/fetched-block.ts";
 
 /** keccak256("Transfer(address,address,uint256)"), ERC-20 */
 const TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
 
-/**
- * The system address whose logs repeat native transfers (EIP-7708). The native coin is found by its own ways;
- * taken for a token it would be counted twice.
- */
-const NATIVE_LOG_ADDRESS = "0xfffffffffffffffffffffffffffffffffffffffe";
-
 const UPPER_BYTES = `0x${"0".repeat(24)}`;
 const AMOUNT = /^0x[0-9a-f]{64}$/i;
 
-/** Adds the receipt's transfers to `transfers`. */
-export function logTransfers(receipt: FetchedReceipt, transfers: Transfer[]): void {
+/**
+ * Adds the receipt's transfers to `transfers`. The logs that repeat native transfers (EIP-7708) are the native coin
+ * where it is found by them, and nothing where it is found otherwise: it would be counted twice.
+ */
+export function logTransfers(
+  receipt: FetchedReceipt,
+  nativeSource: NativeSource,
+  transfers: Transfer[],
+): void {
   const { logs } = receipt;
   for (let position = 0; position < logs.length; position++) {
     const log = logs[position];
     if (log === undefined || log.topics[0] !== TRANSFER_TOPIC) continue;
-    const transfer = decode(log, receipt, position);
+    const transfer = decode(log, receipt, position, nativeSource);
     if (transfer !== null) transfers.push(transfer);
   }
 }
 
-function decode(log: FetchedLog, receipt: FetchedReceipt, position: number): Transfer | null {
-  if (log.topics.length !== 3 || log.address === NATIVE_LOG_ADDRESS) return null;
+function decode(
+  log: FetchedLog,
+  receipt: FetchedReceipt,
+  position: number,
+  nativeSource: NativeSource,
+): Transfer | null {
+  const isNative = log.address === NATIVE_LOG_ADDRESS;
+  if (log.topics.length !== 3 || (isNative && nativeSource !== "eip7708")) return null;
   const from = addressOf(log.topics[1]);
   const to = addressOf(log.topics[2]);
   if (from === null || to === null || !AMOUNT.test(log.data)) return null;
@@ -46,7 +53,7 @@ function decode(log: FetchedLog, receipt: FetchedReceipt, position: number): Tra
   return {
     txHash: receipt.transactionHash,
     source: `log:${position}`,
-    token: log.address,
+    token: isNative ? null : log.address,
     from,
     to,
     amountBaseUnits,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { KnownAsset } from "../../core/asset.ts";
-import { checksumAddress } from "../../core/hex.ts";
+import { type Address, checksumAddress } from "../../core/hex.ts";
 import { ingestBlocks } from "../../flow/ingest-block.ts";
 import { settleDeposits } from "../../flow/settle-deposits.ts";
 import { loadAddressWatch } from "../../flow/watch-addresses.ts";
@@ -68,6 +68,8 @@ async function ingest(
     database: db.database,
     chainId: CHAIN_ID,
     assets: new Map(assets.map((asset) => [asset.token, asset])),
+    nativeSource: "value" as const,
+    ownWallets: new Set<Address>(),
     reorgWindow: 64,
     watch: await loadAddressWatch(db.database, systemRandom),
   };

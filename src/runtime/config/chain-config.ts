@@ -31,6 +31,8 @@ export function toChainConfig(shape: ChainShape, known: KnownChain | undefined):
     fetchConcurrency: shape.fetchConcurrency ?? DEFAULT_FETCH_CONCURRENCY,
     // A native coin that is not listed is not looked for at all.
     internal: shape.native?.internal ?? "none",
+    nativeSource: shape.native?.source ?? "value",
+    ownWallets: shape.ownWallets,
     assets: [...native, ...shape.tokens.map((token) => toAsset(shape.id, token.address, token, policy))],
   };
 }

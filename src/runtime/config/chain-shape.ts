@@ -1,6 +1,17 @@
 /** The `chains` part of a config, and the same words in `config/chains.yaml`. */
 import { z } from "zod";
-import { amountText, duration, integer, oneOf, optionalUrl, text, tokenAddress, url } from "./leaves.ts";
+import { NATIVE_SOURCES } from "../../core/chain.ts";
+import {
+  amountText,
+  duration,
+  integer,
+  oneOf,
+  optionalUrl,
+  text,
+  tokenAddress,
+  url,
+  walletAddress,
+} from "./leaves.ts";
 import { assetPolicy, chainPolicy } from "./policy-shape.ts";
 
 const chainId = integer(1, Number.MAX_SAFE_INTEGER);
@@ -24,6 +35,10 @@ export const nativeShape = z.strictObject(
       ["trace", "none"],
       ' ("trace" finds coins moved inside contract calls and needs a node that traces, "none" declares that they are not looked for)',
     ),
+    source: oneOf(
+      NATIVE_SOURCES,
+      ' ("value" reads transactions, "eip7708" the logs of a chain that writes one for every native transfer)',
+    ).optional(),
   },
   { error: "expected { currency, decimals, minimum, internal }" },
 );
@@ -55,6 +70,7 @@ export const chainShape = z.strictObject(
     reorgWindow: reorgWindow.optional(),
     fetchConcurrency: integer(1, 256).optional(),
     confirmations: chainPolicy.optional(),
+    ownWallets: z.array(walletAddress, { error: "expected a list of addresses" }).default([]),
     native: nativeShape.optional(),
     tokens: z.array(tokenShape, { error: "expected a list of tokens" }).default([]),
   },

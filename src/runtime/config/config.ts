@@ -1,5 +1,7 @@
 /** The configuration in force: checked, with units in its names, and frozen. `read-config.ts` makes it. */
 import type { Asset } from "../../core/asset.ts";
+import type { NativeSource } from "../../core/chain.ts";
+import type { Address } from "../../core/hex.ts";
 import type { LogLevel } from "../logger.ts";
 
 export interface Config {
@@ -65,6 +67,9 @@ export interface ChainConfig {
   readonly fetchConcurrency: number;
   /** Inner calls that move the native coin: found by tracing every block, or declared as not looked for. */
   readonly internal: "trace" | "none";
+  readonly nativeSource: NativeSource;
+  /** Wallets of the merchants' own, whose transfers to watched addresses are no deposits. */
+  readonly ownWallets: readonly Address[];
   /** The native coin first (if it is listed), then the tokens. */
   readonly assets: readonly Asset[];
 }

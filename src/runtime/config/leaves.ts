@@ -3,12 +3,11 @@
  * fault adds what stands there.
  */
 import { z } from "zod";
+import { NATIVE_LOG_ADDRESS } from "../../core/chain.ts";
 import { coerceError } from "../../core/errors.ts";
 import { type Address, parseAddress } from "../../core/hex.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 
-/** Under EIP-7708 native transfers emit a token-shaped log from here: as a token it would count them twice. */
-const NATIVE_LOG_ADDRESS: Address = "0xfffffffffffffffffffffffffffffffffffffffe";
 const ZERO_ADDRESS: Address = `0x${"0".repeat(40)}`;
 
 /** A leaf that `read` turns into its value; `undefined` from it is a fault. */
@@ -84,30 +83,33 @@ export const amountText = leaf('an amount in quotes, such as "0.001"', (value) =
   typeof value === "string" ? value : undefined,
 );
 
-export const tokenAddress = z.unknown().transform((value, context): Address => {
-  const fault = (message: string) => {
-    context.issues.push({ code: "custom", message, input: value });
+/** An address that `refuse` has nothing against; what it answers is the fault. */
+function addressLeaf(refuse: (address: Address) => string | undefined) {
+  return z.unknown().transform((value, context): Address => {
+    const read = readAddress(value);
+    const fault = read instanceof Error ? read.message : refuse(read);
+    if (fault === undefined && !(read instanceof Error)) return read;
+    context.issues.push({ code: "custom", message: fault ?? "expected an address", input: value });
     return z.NEVER;
-  };
-  if (typeof value !== "string")
-    return fault('expected an address in quotes (without them YAML reads a number), such as "0x…"');
-  const address = readAddress(value);
-  if (address instanceof Error)
-    return fault(`expected an address: ${address.message.replace(/^address /, "it ")}`);
+  });
+}
+
+export const walletAddress = addressLeaf(() => undefined);
+
+export const tokenAddress = addressLeaf((address) => {
   if (address === ZERO_ADDRESS)
-    return fault("the zero address is no token; the native coin is configured under native");
-  if (address === NATIVE_LOG_ADDRESS) {
-    return fault(
-      "this is the log of native transfers (EIP-7708), not a token: it would count them a second time",
-    );
-  }
-  return address;
+    return "the zero address is no token; the native coin is configured under native";
+  if (address === NATIVE_LOG_ADDRESS)
+    return "this is the log of native transfers (EIP-7708), not a token: it would count them a second time";
+  return undefined;
 });
 
-function readAddress(value: string): Address | Error {
+function readAddress(value: unknown): Address | Error {
+  if (typeof value !== "string")
+    return new Error('expected an address in quotes (without them YAML reads a number), such as "0x…"');
   try {
     return parseAddress(value);
   } catch (rawError) {
-    return coerceError(rawError);
+    return new Error(`expected an address: ${coerceError(rawError).message.replace(/^address /, "it ")}`);
   }
 }
