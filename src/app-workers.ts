@@ -4,6 +4,7 @@ import type { Database } from "./db/database.ts";
 import type { AttemptReport } from "./flow/deliver-callbacks.ts";
 import { followChain } from "./flow/follow-chain.ts";
 import type { FollowerMetrics } from "./flow/follower-parts.ts";
+import { ingestContextOf } from "./flow/ingest-context.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
 import type { Wakers } from "./flow/wake-workers.ts";
 import type { AddressWatch } from "./flow/watch-addresses.ts";
@@ -52,15 +53,7 @@ function follow(
   signal: AbortSignal,
 ): Promise<void> {
   const { database, wakers, clock, logger } = parts;
-  const ingest = {
-    database,
-    chainId: chain.id,
-    assets: new Map(assets.map((asset) => [asset.token, asset])),
-    nativeSource: chain.nativeSource,
-    ownWallets: new Set(chain.ownWallets),
-    reorgWindow: chain.reorgWindow,
-    watch,
-  };
+  const ingest = ingestContextOf(database, chain, assets, watch);
   const { leaseMs } = parts.config;
   const metrics = followerMetrics(parts.metrics, clock);
   return followChain(

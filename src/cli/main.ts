@@ -1,10 +1,12 @@
 #!/usr/bin/env node
-/** The process entry. */
 import { runProgram } from "./program.ts";
+/** The process entry. */
+import { createProgress } from "./progress.ts";
 
 const exitCode = await runProgram(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  progress: createProgress((text) => process.stderr.write(text), process.stderr.isTTY === true),
 });
 
 // Ends the process even if something still holds it open, but not before a pipe has taken all that was written.

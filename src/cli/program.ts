@@ -3,12 +3,15 @@ import { Command, CommanderError, Option } from "commander";
 import { LOG_LEVELS } from "../runtime/logger.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { CommandResult, GlobalOptions } from "./command.ts";
+import type { RescanArguments } from "./commands/chains.ts";
 import { errorJson, errorText } from "./error-text.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit-code.ts";
 
 export interface Output {
   out(text: string): void;
   err(text: string): void;
+  /** Shows how far a long command is; does nothing where nobody watches. */
+  progress(done: number, total: number): void;
 }
 
 /** @param args without the program's own name */
@@ -81,6 +84,7 @@ function createProgram(
     .command("status")
     .description("chains, deposits and deliveries in flight, the oldest of each")
     .action(run(async (options) => (await import("./commands/status.ts")).statusCommand(options)));
+  addChains(program, run, output);
   addConfig(program, run);
   addMerchants(program, run);
   return program;
@@ -97,6 +101,36 @@ function addConfig(program: Command, run: Wrap): void {
     .command("check")
     .description("tell every fault, or print what is in force with secrets hidden")
     .action(run(async (options) => (await import("./commands/config-check.ts")).checkConfig(options)));
+}
+
+function addChains(program: Command, run: Wrap, output: Output): void {
+  const commands = () => import("./commands/chains.ts");
+  program
+    .command("rescan")
+    .description(
+      "ingest blocks again, with the same result; finds deposits to addresses registered after them",
+    )
+    .requiredOption("--chain <id>", "chain id")
+    .requiredOption("--from <n>", "first block")
+    .requiredOption("--to <n>", "last block")
+    .option("--address <address>", "only deposits to this watched address")
+    .action(
+      run(async (options, given: RescanArguments) =>
+        (await commands()).rescanCommand(options, given, output.progress),
+      ),
+    );
+  program
+    .command("chain")
+    .description("chains")
+    .command("resume")
+    .description("let a halted chain go on from a block of the nodes' present branch")
+    .requiredOption("--chain <id>", "chain id")
+    .requiredOption("--from <n>", "first block to ingest again")
+    .action(
+      run(async (options, given: { chain: string; from: string }) =>
+        (await commands()).resumeChainCommand(options, given),
+      ),
+    );
 }
 
 function addMerchants(program: Command, run: Wrap): void {

@@ -18,6 +18,7 @@ import { waitFor } from "../testing/wait-for.ts";
 import { followChain } from "./follow-chain.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import type { IngestContext } from "./ingest-block.ts";
+import { ingestContextOf } from "./ingest-context.ts";
 import { registerChains } from "./register-chains.ts";
 import { type RescanRange, rescan } from "./rescan.ts";
 import { resumeChain } from "./resume-chain.ts";
@@ -98,15 +99,8 @@ async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome
 async function ingestContext(): Promise<IngestContext> {
   const { database } = test;
   const assetsOf = await registerChains(database, [chain], silentLogger);
-  return {
-    database,
-    chainId: chain.id,
-    assets: new Map((assetsOf.get(chain.id) ?? []).map((asset) => [asset.token, asset])),
-    nativeSource: "value",
-    ownWallets: new Set(),
-    reorgWindow: chain.reorgWindow,
-    watch: await loadAddressWatch(database, systemRandom),
-  };
+  const watch = await loadAddressWatch(database, systemRandom);
+  return ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
 }
 
 const state = () => getChainState(test.database, CHAIN_ID);

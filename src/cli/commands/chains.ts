@@ -1,0 +1,105 @@
+/** `rescan` and `chain resume`: an operator's hand on a chain. Both may be used beside the running daemon. */
+import { FatalError, InputError } from "../../core/errors.ts";
+import { parseAddress } from "../../core/hex.ts";
+import type { Database } from "../../db/database.ts";
+import { ingestContextOf } from "../../flow/ingest-context.ts";
+import { registerChains } from "../../flow/register-chains.ts";
+import { rescan } from "../../flow/rescan.ts";
+import { resumeChain } from "../../flow/resume-chain.ts";
+import { loadAddressWatch } from "../../flow/watch-addresses.ts";
+import { type ChainNodes, createChainNodes } from "../../rpc/chain-nodes.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import type { ChainConfig } from "../../runtime/config/config.ts";
+import { systemRandom } from "../../runtime/random.ts";
+import type { CommandResult, GlobalOptions } from "../command.ts";
+import { EXIT } from "../exit-code.ts";
+import { type Setup, setUp } from "../setup.ts";
+import { withDatabase } from "../with-database.ts";
+
+export interface RescanArguments {
+  readonly chain: string;
+  readonly from: string;
+  readonly to: string;
+  readonly address?: string;
+}
+
+/** @param onProgress for a terminal @throws {InputError} `invalid_request` */
+export async function rescanCommand(
+  options: GlobalOptions,
+  given: RescanArguments,
+  onProgress: (scanned: number, total: number) => void,
+): Promise<CommandResult> {
+  const range = {
+    from: parseBlockNumber(given.from, "--from"),
+    to: parseBlockNumber(given.to, "--to"),
+    address: given.address === undefined ? undefined : parseAddress(given.address, "--address"),
+  };
+  const result = await onChain(options, given.chain, async ({ setup, database, chain, nodes }) => {
+    const assetsOf = await registerChains(database, [chain], setup.logger);
+    const watch = await loadAddressWatch(database, systemRandom);
+    const context = ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
+    return rescan({ context, nodes, fetchConcurrency: chain.fetchConcurrency, onProgress }, range);
+  });
+  const found = result.deposits.map(({ id, userId, status }) => ({ id, userId, status }));
+  return {
+    exitCode: EXIT.done,
+    json: { chainId: Number(given.chain), blocks: result.blockCount, deposits: found },
+    text: [
+      `Scanned ${result.blockCount} blocks; found ${found.length} deposits that were not there.`,
+      ...found.map(({ id, userId, status }) => `${id}  ${status}  ${userId}`),
+    ].join("\n"),
+  };
+}
+
+/** @throws {InputError} `invalid_request` when the chain is not halted, or the branches part below `from` */
+export async function resumeChainCommand(
+  options: GlobalOptions,
+  given: { readonly chain: string; readonly from: string },
+): Promise<CommandResult> {
+  const from = parseBlockNumber(given.from, "--from");
+  const undone = await onChain(options, given.chain, ({ database, nodes }) =>
+    resumeChain({ database, nodes }, from),
+  );
+  return {
+    exitCode: EXIT.done,
+    json: {
+      chainId: Number(given.chain),
+      from: Number(from),
+      orphaned: undone.orphaned.map(({ id }) => id),
+      reversed: undone.reversed.map(({ id }) => id),
+    },
+    text:
+      `Chain ${given.chain} goes on from block ${from}. Deposits that left with the old branch: ` +
+      `${undone.orphaned.length} orphaned, ${undone.reversed.length} reversed.`,
+  };
+}
+
+interface OnChain {
+  readonly setup: Setup;
+  readonly database: Database;
+  readonly chain: ChainConfig;
+  readonly nodes: ChainNodes;
+}
+
+async function onChain<Result>(
+  options: GlobalOptions,
+  chainId: string,
+  work: (parts: OnChain) => Promise<Result>,
+): Promise<Result> {
+  const setup = await setUp(options);
+  const chain = setup.config.chains.find(({ id }) => String(id) === chainId);
+  if (chain === undefined) {
+    throw new FatalError("not_found", `The config has no chain ${chainId}`, { chain: chainId });
+  }
+  const nodes = createChainNodes({ chain, clock: systemClock, logger: setup.logger });
+  try {
+    return await withDatabase(setup, (database) => work({ setup, database, chain, nodes }));
+  } finally {
+    await nodes.close();
+  }
+}
+
+function parseBlockNumber(text: string, path: string): bigint {
+  if (/^\d{1,15}$/.test(text)) return BigInt(text);
+  throw new InputError("invalid_request", `${path} must be a block number`, { path, value: text });
+}
