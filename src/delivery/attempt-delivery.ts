@@ -2,7 +2,6 @@
 import { coerceError, DepositdError } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
-import type { SecretBox } from "../runtime/secret-box.ts";
 import type { AttemptOutcome } from "./attempt-outcome.ts";
 import { callbackRequest } from "./callback-request.ts";
 import type { ClaimedDelivery } from "./delivery-store.ts";
@@ -14,7 +13,7 @@ import type { Decision } from "./retry-schedule.ts";
 export async function attemptDelivery(
   parts: {
     readonly egress: Egress;
-    readonly secretBox: SecretBox;
+    readonly openSecret: (sealed: Buffer) => Buffer;
     readonly clock: Clock;
     readonly logger: Logger;
   },
@@ -23,7 +22,7 @@ export async function attemptDelivery(
 ): Promise<AttemptOutcome> {
   let request: CallbackRequest;
   try {
-    request = callbackRequest(claim, parts.secretBox, parts.clock.now(), timeoutMs);
+    request = callbackRequest(claim, parts.openSecret, parts.clock.now(), timeoutMs);
   } catch (rawError) {
     return notTried(parts.logger, claim, coerceError(rawError));
   }
@@ -58,8 +57,8 @@ export function logAttempt(
     merchant_id: claim.merchantId,
     endpoint_id: claim.endpointId,
     host: hostOf(claim.url),
-    attempt: claim.attempt,
-    failed_before: claim.failedBefore,
+    attempt: claim.failedBefore + 1,
+    claim: claim.attempt,
     http_status: outcome.httpStatus,
     error_class: outcome.error,
     error_code: outcome.errorCode,

@@ -1,5 +1,4 @@
 /** A claimed delivery as the HTTP request that carries it. */
-import type { SecretBox } from "../runtime/secret-box.ts";
 import type { ClaimedDelivery } from "./delivery-store.ts";
 import type { CallbackRequest } from "./egress.ts";
 import { publicEventId } from "./public-id.ts";
@@ -13,7 +12,7 @@ import { signCallback } from "./signature.ts";
  */
 export function callbackRequest(
   claim: ClaimedDelivery,
-  secretBox: SecretBox,
+  openSecret: (sealed: Buffer) => Buffer,
   nowMs: number,
   timeoutMs: number,
 ): CallbackRequest {
@@ -30,7 +29,7 @@ export function callbackRequest(
         id: publicEventId(claim.eventId),
         timestampSeconds: Math.floor(nowMs / 1000),
         body: claim.body,
-        secrets: [secretBox.open(claim.sealedSecret)],
+        secrets: [openSecret(claim.sealedSecret)],
       }),
     },
   };

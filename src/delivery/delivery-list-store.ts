@@ -19,8 +19,9 @@ export interface Delivery {
   readonly finishedAt: Date | null;
 }
 
-/** One recorded attempt. Numbers that are missing belong to attempts that were cut off before their outcome. */
+/** One attempt whose outcome was recorded. */
 export interface DeliveryAttempt {
+  /** 1, 2, 3, …: its place in the schedule. */
   readonly attempt: number;
   readonly startedAt: Date;
   readonly durationMs: number;
@@ -86,7 +87,7 @@ export async function getDelivery(
 
 async function listAttempts(sql: Sql, deliveryId: string): Promise<DeliveryAttempt[]> {
   return sql.query<DeliveryAttempt>(
-    `SELECT attempt, started_at AS "startedAt", duration_ms AS "durationMs", http_status AS "httpStatus", error,
+    `SELECT row_number() OVER (ORDER BY attempt)::integer AS attempt, started_at AS "startedAt", duration_ms AS "durationMs", http_status AS "httpStatus", error,
        response_body AS "responseBody"
      FROM delivery_attempts WHERE delivery_id = $1 ORDER BY attempt`,
     [deliveryId],

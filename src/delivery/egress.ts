@@ -17,6 +17,7 @@ import {
   parseRetryAfter,
 } from "./attempt-outcome.ts";
 import { assertCallbackUrl } from "./callback-url.ts";
+import { createDeadlines, type Deadlines } from "./deadlines.ts";
 import { createGuardedConnector } from "./guarded-connector.ts";
 import { createHostResolver, type ResolveHost, resolveBySystem } from "./resolve-host.ts";
 import { createResponseReader, type ResponseReader } from "./response-reader.ts";
@@ -70,10 +71,11 @@ export function createEgress(options: EgressOptions): Egress {
     }),
   });
 
+  const parts = { agent, deadlines: createDeadlines(clock), clock, allowPrivateTargets };
   return {
     attempt: async (request) => {
       const startedAt = clock.monotonic();
-      const answer = await post(agent, clock, request, allowPrivateTargets).catch(failed);
+      const answer = await post(parts, request).catch(failed);
       return { ...answer, durationMs: Math.round(clock.monotonic() - startedAt) };
     },
     destroy: () => agent.destroy(),
@@ -82,28 +84,29 @@ export function createEgress(options: EgressOptions): Egress {
 
 type Answer = Omit<AttemptOutcome, "durationMs">;
 
-async function post(
-  agent: Agent,
-  clock: Clock,
-  request: CallbackRequest,
-  allowPrivateTargets: boolean,
-): Promise<Answer> {
-  const url = readUrl(request.url, allowPrivateTargets);
+interface PostParts {
+  readonly agent: Agent;
+  readonly deadlines: Deadlines;
+  readonly clock: Clock;
+  readonly allowPrivateTargets: boolean;
+}
+
+async function post(parts: PostParts, request: CallbackRequest): Promise<Answer> {
+  const url = readUrl(request.url, parts.allowPrivateTargets);
   return new Promise((resolve) => {
-    const ended = new AbortController();
-    const answer = createAnswerHandler(clock, (result) => {
-      ended.abort();
+    const answer = createAnswerHandler(parts.clock, (result) => {
+      callOff();
       resolve(result);
     });
-    void clock.sleep(request.timeoutMs, ended.signal).then(answer.timeOut);
-    agent.dispatch(
+    const callOff = parts.deadlines.set(request.timeoutMs, answer.timeOut);
+    parts.agent.dispatch(
       {
         origin: url.origin,
         path: url.pathname + url.search,
         method: "POST",
         headers: request.headers,
         body: request.body,
-        headersTimeout: 0, // the timer above covers it
+        headersTimeout: 0, // the deadline covers it
         bodyTimeout: Math.min(BODY_PAUSE_TIMEOUT_MS, request.timeoutMs),
       },
       answer.handler,
@@ -143,7 +146,10 @@ function createAnswerHandler(clock: Clock, settle: (answer: Answer) => void) {
     onResponseEnd: () => finish(),
     onResponseError: (_controller, error) => finish(coerceError(error)),
   };
-  return { handler, timeOut: () => finish(new AttemptError("timeout", "no answer in time")) };
+  const timeOut = () => {
+    if (!isSettled) finish(new AttemptError("timeout", "no answer in time"));
+  };
+  return { handler, timeOut };
 }
 
 function answered(

@@ -31,6 +31,9 @@ export interface OutcomeRecorder {
 }
 
 const MAX_BATCH = 500;
+/** After a batch that is smaller than this, what ends soon is waited for a little. */
+const GOOD_BATCH = 64;
+const GATHER_MS = 5;
 const RETRY_MS = 1_000;
 
 export function createOutcomeRecorder(parts: {
@@ -50,6 +53,7 @@ export function createOutcomeRecorder(parts: {
     while (attempts.length + handedBack.length > 0 && !closed.signal.aborted) {
       try {
         await writeBatch();
+        if (attempts.length < GOOD_BATCH) await parts.clock.sleep(GATHER_MS, closed.signal);
       } catch (rawError) {
         const left = attempts.length + handedBack.length;
         parts.logger.warn("Failed to record attempts; trying again", {

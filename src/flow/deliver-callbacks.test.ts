@@ -171,7 +171,7 @@ describe("the deliverer", () => {
     const [claim] = deliveries;
     if (claim === undefined) throw new Error("nothing claimed");
     const egress = createEgress({ allowPrivateTargets: true, connectionsPerOrigin: 1, clock: systemClock });
-    const parts = { egress, secretBox: testSecretBox, clock: systemClock, logger: silentLogger };
+    const parts = { egress, openSecret: testSecretBox.open, clock: systemClock, logger: silentLogger };
     expect((await attemptDelivery(parts, claim, 1_000)).error).toBe(null);
     await egress.destroy();
 
@@ -186,7 +186,7 @@ describe("the deliverer", () => {
     expect(second?.body).toEqual(first?.body);
     const { delivery, attempts } = await onlyDelivery();
     expect(delivery.state).toBe("delivered");
-    expect(attempts.map(({ attempt }) => attempt)).toEqual([2]);
+    expect(attempts).toHaveLength(1);
   });
 
   it("G2: killed a hundred times while sending, it uses up none of the merchant's attempts", async () => {
@@ -298,7 +298,7 @@ describe("the deliverer", () => {
     await insertEndpoint(test.database, `${internal.url}/admin`, "end_literal");
     await insertEndpoint(test.database, `https://localhost:${internal.port}/admin`, "end_name");
     await insertDeliveries(test.database, ["end_literal", "end_name"]);
-    await deliverer({}, { allowPrivateTargets: false }).drain();
+    await deliverer({}, { allowPrivateTargets: false, scheduleMs: [0, 60_000] }).drain();
     const rows = await test.database.query(
       "SELECT d.endpoint_id, a.error FROM deliveries d JOIN delivery_attempts a ON a.delivery_id = d.id ORDER BY 1",
     );
@@ -427,7 +427,7 @@ describe("the deliverer", () => {
     });
     expect(lines[1]?.fields).toMatchObject({
       attempt: 2,
-      failed_before: 1,
+      claim: 2,
       http_status: 204,
       decision: "delivered",
     });

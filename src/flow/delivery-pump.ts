@@ -18,7 +18,8 @@ import {
   type RecordResult,
 } from "../delivery/delivery-store.ts";
 import type { Egress } from "../delivery/egress.ts";
-import { createEndpointWindows } from "../delivery/endpoint-windows.ts";
+import { createSecretOpener } from "../delivery/endpoint-secret.ts";
+import { createHeldDeliveries } from "../delivery/held-deliveries.ts";
 import { createOutcomeRecorder } from "../delivery/outcome-recorder.ts";
 import { type Decision, decide, disablesEndpoint } from "../delivery/retry-schedule.ts";
 import type { DelivererParts } from "./deliver-callbacks.ts";
@@ -31,13 +32,16 @@ export interface DeliveryPump {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Beyond an attempt's own limit: for its outcome to be recorded before the claim runs out. */
-const LEASE_MARGIN_MS = 10_000;
 /**
- * A claim costs the database much the same for one delivery as for sixty-four. So while most attempts are under
- * way, and after a claim that was not full, this is waited for more to claim at once.
+ * A claim may wait for one attempt before its own (see held-deliveries), and its outcome must be recorded before
+ * it runs out.
  */
+const LEASE_IN_TIMEOUTS = 2;
+const LEASE_MARGIN_MS = 10_000;
+/** After a claim that was not full: so that a nudge for each commit is not a claim for each commit. */
 const CLAIM_PAUSE_MS = 5;
+/** Outcomes that pile up, because the database is slow or away, hold up new claims. */
+const MOST_UNRECORDED = 2_000;
 /** Parts of the grace: for attempts to end, then for outcomes and hand-backs to be written. */
 const GRACE_FOR_ATTEMPTS = 0.7;
 const GRACE_FOR_RECORDS = 0.2;
@@ -45,11 +49,11 @@ const GRACE_FOR_RECORDS = 0.2;
 export function createDeliveryPump(parts: DelivererParts & { readonly egress: Egress }): DeliveryPump {
   const { clock, database, egress, logger } = parts;
   const { concurrency } = parts.callbacks();
-  const windows = createEndpointWindows(concurrency);
+  const held = createHeldDeliveries(concurrency);
   const recorder = createOutcomeRecorder({ sql: database, clock, logger, onWritten, onEmpty: () => wake() });
+  const attemptParts = { egress, openSecret: createSecretOpener(parts.secretBox), clock, logger };
   const stopping = new AbortController();
 
-  let underWay = 0;
   let wantsClaim = false;
   /** Endpoints up to this one had their turn in this round. */
   let claimAfter = "";
@@ -69,11 +73,11 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   }
 
   async function pump(): Promise<void> {
-    while (wantsClaim || underWay + recorder.size > 0) {
-      if (wantsClaim && hasRoom()) await claim();
+    while (wantsClaim || held.underWay + held.waiting + recorder.size > 0) {
+      if (wantsClaim && mayClaim()) await claim();
       else await change();
     }
-    windows.rest();
+    held.forget();
     await tellNextRetry();
   }
 
@@ -83,58 +87,58 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
     });
   }
 
-  /** Outcomes that pile up, because the database is slow or away, hold up new attempts. */
-  function hasRoom(): boolean {
-    return underWay < concurrency && recorder.size < 2 * concurrency;
+  function mayClaim(): boolean {
+    return held.room > 0 && held.countReady() <= concurrency / 2 && recorder.size <= MOST_UNRECORDED;
   }
 
   async function claim(): Promise<void> {
-    if (underWay > concurrency / 2) await clock.sleep(CLAIM_PAUSE_MS, stopping.signal);
     wantsClaim = false;
-    const limit = concurrency - underWay;
+    const limit = held.room;
     try {
       const claims = await claimDeliveries(database, {
         limit,
-        perEndpoint: windows.freeOtherwise,
-        freeByEndpoint: windows.freeByEndpoint(),
-        leaseMs: parts.callbacks().timeoutMs + LEASE_MARGIN_MS,
+        perEndpoint: held.roomOtherwise,
+        freeByEndpoint: held.roomByEndpoint(),
+        leaseMs: LEASE_IN_TIMEOUTS * parts.callbacks().timeoutMs + LEASE_MARGIN_MS,
         after: claimAfter,
       });
       goOn(claims);
-      for (const claimed of claims.deliveries) begin(claimed);
       if (claims.deliveries.length < limit) await clock.sleep(CLAIM_PAUSE_MS, stopping.signal);
     } catch (rawError) {
       logger.warn("Failed to claim deliveries; the next sweep will", { error: coerceError(rawError) });
     }
   }
 
-  /** Nothing is left only when a round that began at the first endpoint came to the last one. */
-  function goOn({ next, mayHaveMore }: Claims): void {
-    if (stopping.signal.aborted) return;
-    if (next !== null || claimAfter !== "" || mayHaveMore) wantsClaim = true;
-    claimAfter = next ?? "";
-  }
-
-  function begin(claimed: ClaimedDelivery): void {
+  function goOn({ deliveries, next, mayHaveMore }: Claims): void {
     if (stopping.signal.aborted) {
-      recorder.handBack({ ...claimed, waitMs: 0 });
+      handBack(deliveries);
       return;
     }
-    const startedAt = clock.monotonic();
-    underWay += 1;
-    windows.began(claimed.endpointId);
-    void attemptDelivery(parts, claimed, parts.callbacks().timeoutMs).then((outcome) => {
-      makeRoom(claimed, outcome);
-      end(claimed, outcome, startedAt);
-      wake();
-    });
+    // Nothing is left only when a round that began at the first endpoint came to the last one.
+    if (next !== null || claimAfter !== "" || mayHaveMore) wantsClaim = true;
+    claimAfter = next ?? "";
+    held.add(deliveries);
+    beginAttempts();
   }
 
-  /** Where there was no room before, more may be waiting. */
-  function makeRoom(claimed: ClaimedDelivery, outcome: AttemptOutcome): void {
-    const endpointWasFull = windows.ended(claimed.endpointId, outcome);
-    if ((endpointWasFull || underWay >= concurrency) && !stopping.signal.aborted) wantsClaim = true;
-    underWay -= 1;
+  function beginAttempts(): void {
+    if (stopping.signal.aborted) return;
+    for (let claimed = held.begin(); claimed !== undefined; claimed = held.begin()) void attempt(claimed);
+  }
+
+  async function attempt(claimed: ClaimedDelivery): Promise<void> {
+    const startedAt = clock.monotonic();
+    const outcome = await attemptDelivery(attemptParts, claimed, parts.callbacks().timeoutMs);
+    const { wasFull, handedBack } = held.end(claimed, outcome);
+    handBack(handedBack);
+    if (wasFull && !stopping.signal.aborted) wantsClaim = true;
+    end(claimed, outcome, startedAt);
+    beginAttempts();
+    wake();
+  }
+
+  function handBack(claims: readonly ClaimedDelivery[]): void {
+    for (const claimed of claims) recorder.handBack({ ...claimed, waitMs: 0 });
   }
 
   function end(claimed: ClaimedDelivery, outcome: AttemptOutcome, startedAt: number): void {
@@ -177,6 +181,7 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   async function stop(graceMs: number): Promise<void> {
     stopping.abort();
     wantsClaim = false;
+    handBack(held.takeWaiting());
     wake();
     const done = new AbortController();
     await Promise.race([atRest(), clock.sleep(graceMs * GRACE_FOR_ATTEMPTS, done.signal)]);

@@ -1,0 +1,167 @@
+import { describe, expect, it } from "vitest";
+import type { AttemptOutcome } from "./attempt-outcome.ts";
+import type { ClaimedDelivery } from "./delivery-store.ts";
+import { createHeldDeliveries, type HeldDeliveries } from "./held-deliveries.ts";
+
+const OK: AttemptOutcome = {
+  httpStatus: 204,
+  error: null,
+  errorCode: null,
+  durationMs: 1,
+  responseBody: "",
+  retryAfterMs: null,
+};
+const BROKEN: AttemptOutcome = { ...OK, httpStatus: 500, error: "status" };
+const TIMED_OUT: AttemptOutcome = { ...OK, httpStatus: null, error: "timeout" };
+
+let number = 0;
+function claims(endpointId: string, count: number): ClaimedDelivery[] {
+  return Array.from({ length: count }, () => ({
+    deliveryId: `delivery-${number++}`,
+    attempt: 1,
+    failedBefore: 0,
+    eventId: "event",
+    eventType: "endpoint.test",
+    body: "{}",
+    eventAgeMs: 0,
+    endpointId,
+    merchantId: "mer_a",
+    url: "https://a.example/",
+    sealedSecret: Buffer.alloc(0),
+  }));
+}
+
+function beginAll(held: HeldDeliveries): ClaimedDelivery[] {
+  const begun: ClaimedDelivery[] = [];
+  for (let claim = held.begin(); claim !== undefined; claim = held.begin()) begun.push(claim);
+  return begun;
+}
+
+/** Gives an endpoint so many successes, all its window in use. */
+function warmUp(held: HeldDeliveries, endpointId: string, rounds: number): void {
+  for (let round = 0; round < rounds; round++) {
+    held.add(claims(endpointId, 100));
+    for (const claim of beginAll(held)) held.end(claim, OK);
+    held.takeWaiting();
+  }
+}
+
+describe("held deliveries", () => {
+  it("G4: lets endpoints take turns, oldest first within each", () => {
+    const held = createHeldDeliveries(4);
+    const [a, b] = [claims("end_a", 3), claims("end_b", 1)];
+    held.add([...a, ...b]);
+    expect(beginAll(held)).toEqual([a[0], b[0], a[1]]);
+    expect([held.underWay, held.waiting]).toEqual([3, 1]);
+  });
+
+  it("G4: begins no more of one endpoint than its window, however many it has", () => {
+    const held = createHeldDeliveries(64);
+    held.add(claims("end_hangs", 50));
+    expect(beginAll(held)).toHaveLength(2);
+    expect(held.countReady()).toBe(0);
+  });
+
+  it("never begins more at once than its concurrency", () => {
+    const held = createHeldDeliveries(3);
+    held.add([...claims("end_a", 2), ...claims("end_b", 2), ...claims("end_c", 2)]);
+    const begun = beginAll(held);
+    expect(begun).toHaveLength(3);
+    expect(held.countReady()).toBe(3);
+    for (const claim of begun.slice(0, 1)) held.end(claim, OK);
+    expect(beginAll(held)).toHaveLength(1);
+  });
+
+  it("doubles the window of a healthy endpoint with every round trip, up to half of everything", () => {
+    const held = createHeldDeliveries(32);
+    held.add(claims("end_a", 200));
+    const begun: number[] = [];
+    let underWay = beginAll(held);
+    for (let round = 0; round < 5; round++) {
+      begun.push(underWay.length);
+      // As it is with answers: each that comes makes room for the next.
+      underWay = underWay.flatMap((claim) => {
+        held.end(claim, OK);
+        return beginAll(held);
+      });
+    }
+    expect(begun).toEqual([2, 4, 8, 16, 16]);
+  });
+
+  it("does not widen the window of an endpoint that gets little", () => {
+    const held = createHeldDeliveries(64);
+    for (let n = 0; n < 100; n++) {
+      held.add(claims("end_a", 1));
+      for (const claim of beginAll(held)) held.end(claim, OK);
+    }
+    held.add(claims("end_a", 50));
+    expect(beginAll(held).length).toBeLessThanOrEqual(3);
+  });
+
+  it("waits for one at a time of an endpoint that timed out, and hands back what it held", () => {
+    const held = createHeldDeliveries(64);
+    warmUp(held, "end_a", 4);
+    held.add(claims("end_a", 40));
+    const begun = beginAll(held);
+    expect(begun.length).toBeGreaterThan(8);
+    const [first, second, ...rest] = begun;
+    if (first === undefined || second === undefined) throw new Error("nothing begun");
+    expect(held.end(first, TIMED_OUT).handedBack).toHaveLength(40 - begun.length);
+    expect(held.waiting).toBe(0);
+    expect(held.roomByEndpoint().get("end_a")).toBe(0);
+    for (const claim of [second, ...rest]) held.end(claim, TIMED_OUT);
+    expect(held.roomByEndpoint().get("end_a")).toBe(1);
+    held.add(claims("end_a", 5));
+    expect(beginAll(held)).toHaveLength(1);
+  });
+
+  it("keeps the window of an endpoint that answers, if only to refuse", () => {
+    const held = createHeldDeliveries(64);
+    held.add(claims("end_a", 2));
+    for (const claim of beginAll(held)) expect(held.end(claim, BROKEN).handedBack).toEqual([]);
+    held.add(claims("end_a", 10));
+    expect(beginAll(held)).toHaveLength(2);
+  });
+
+  it("claims ahead for an endpoint whose window has grown, and not for a new one", () => {
+    const held = createHeldDeliveries(64);
+    expect(held.roomOtherwise).toBe(2);
+    expect(held.room).toBe(256);
+    warmUp(held, "end_a", 20);
+    expect(held.roomByEndpoint().get("end_a")).toBe(4 * 32);
+    held.add(claims("end_a", 10));
+    expect(held.roomByEndpoint().get("end_a")).toBe(4 * 32 - 10);
+    expect(held.room).toBe(246);
+  });
+
+  it("tells when an attempt's end makes room where there was none", () => {
+    const held = createHeldDeliveries(64);
+    held.add(claims("end_a", 2));
+    const [first, second] = beginAll(held);
+    if (first === undefined || second === undefined) throw new Error("nothing begun");
+    expect(held.end(first, BROKEN).wasFull).toBe(true);
+    expect(held.end(second, BROKEN).wasFull).toBe(false);
+  });
+
+  it("forgets idle endpoints, but not those that timed out last", () => {
+    const held = createHeldDeliveries(64);
+    held.add([...claims("end_a", 1), ...claims("end_b", 1), ...claims("end_c", 1)]);
+    const [a, b] = beginAll(held);
+    if (a === undefined || b === undefined) throw new Error("nothing begun");
+    held.end(a, OK);
+    held.end(b, TIMED_OUT);
+    held.forget();
+    expect([...held.roomByEndpoint().keys()]).toEqual(["end_b", "end_c"]);
+  });
+
+  it("H10: gives up what waits, so that it can be handed back", () => {
+    const held = createHeldDeliveries(64);
+    const [a, b] = [claims("end_a", 5), claims("end_b", 1)];
+    held.add([...a, ...b]);
+    const begun = beginAll(held);
+    expect(held.takeWaiting()).toEqual(a.slice(2));
+    expect([held.underWay, held.waiting]).toEqual([begun.length, 0]);
+    for (const claim of begun) held.end(claim, OK);
+    expect(held.begin()).toBe(undefined);
+  });
+});

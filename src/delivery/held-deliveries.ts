@@ -1,0 +1,156 @@
+/**
+ * The claimed deliveries of this process: which of them is attempted next, and how many more may be claimed.
+ *
+ * Endpoints take turns, and each has a window: how many attempts at once it may have here, so that one that hangs
+ * cannot take them all. It begins with 2. Each success while at least half of it is in use adds one, so that a
+ * healthy endpoint doubles with every round trip, up to half of the process's attempts, and one that gets little
+ * stays small. A timeout takes it back to 1: of an endpoint that hangs, one attempt is waited for at a time,
+ * however many of its deliveries are due.
+ *
+ * For an endpoint whose window has grown, several windows full are claimed ahead, as a claim costs the database
+ * much the same for one delivery as for a hundred. What is held for an endpoint that timed out is handed back, so
+ * nothing waits here for longer than one attempt may take.
+ */
+import type { AttemptOutcome } from "./attempt-outcome.ts";
+import type { ClaimedDelivery } from "./delivery-store.ts";
+
+const INITIAL_WINDOW = 2;
+const WINDOW_AFTER_TIMEOUT = 1;
+/** How many windows full are held at most, those under way included. */
+const AHEAD = 4;
+
+export interface HeldDeliveries {
+  add(claims: readonly ClaimedDelivery[]): void;
+  /** The next one to attempt, which is under way from now on; `undefined` when none may be begun. */
+  begin(): ClaimedDelivery | undefined;
+  end(claim: ClaimedDelivery, outcome: AttemptOutcome): EndedTurn;
+  /** Everything that is not under way; it is held no more. */
+  takeWaiting(): ClaimedDelivery[];
+  readonly underWay: number;
+  readonly waiting: number;
+  /** How many of those waiting could begin if only there were more attempts at once. */
+  countReady(): number;
+  /** How many more may be held, over all endpoints. */
+  readonly room: number;
+  /** The same by endpoint, for those known here. */
+  roomByEndpoint(): Map<string, number>;
+  /** For an endpoint not known here. */
+  readonly roomOtherwise: number;
+  /** Forgets the endpoints that nothing is held for; those that timed out last are remembered. */
+  forget(): void;
+}
+
+export interface EndedTurn {
+  /** There was no room for more of this endpoint, or of any, before: more may be waiting in the database. */
+  readonly wasFull: boolean;
+  /** Held for an endpoint that timed out, and held no more: to be handed back. */
+  readonly handedBack: readonly ClaimedDelivery[];
+}
+
+interface EndpointQueue {
+  window: number;
+  underWay: number;
+  readonly waiting: ClaimedDelivery[];
+  /** Whether it is in the line of those that may begin one. */
+  isInLine: boolean;
+}
+
+/** @param concurrency attempts under way at once in this process, over all endpoints */
+export function createHeldDeliveries(concurrency: number): HeldDeliveries {
+  const largestWindow = Math.ceil(concurrency / 2);
+  const initialWindow = Math.min(INITIAL_WINDOW, largestWindow);
+  const queues = new Map<string, EndpointQueue>();
+  const line: EndpointQueue[] = [];
+  let underWay = 0;
+  let waiting = 0;
+
+  function queueOf(endpointId: string): EndpointQueue {
+    let queue = queues.get(endpointId);
+    if (queue === undefined) {
+      queue = { window: initialWindow, underWay: 0, waiting: [], isInLine: false };
+      queues.set(endpointId, queue);
+    }
+    return queue;
+  }
+
+  const roomForAll = () => AHEAD * concurrency - underWay - waiting;
+  function roomOf({ window, underWay, waiting }: EndpointQueue): number {
+    const most = window > initialWindow ? AHEAD * window : window;
+    return Math.max(0, most - underWay - waiting.length);
+  }
+
+  function lineUp(queue: EndpointQueue): void {
+    if (queue.isInLine || queue.waiting.length === 0 || queue.underWay >= queue.window) return;
+    queue.isInLine = true;
+    line.push(queue);
+  }
+
+  function takeFrom(queue: EndpointQueue): ClaimedDelivery[] {
+    waiting -= queue.waiting.length;
+    return queue.waiting.splice(0);
+  }
+
+  return {
+    get underWay() {
+      return underWay;
+    },
+    get waiting() {
+      return waiting;
+    },
+    countReady: () =>
+      line.reduce(
+        (sum, { window, underWay, waiting }) => sum + Math.min(window - underWay, waiting.length),
+        0,
+      ),
+    get room() {
+      return roomForAll();
+    },
+    roomOtherwise: initialWindow,
+    roomByEndpoint: () => new Map([...queues].map(([id, queue]) => [id, roomOf(queue)])),
+
+    add: (claims) => {
+      for (const claim of claims) {
+        const queue = queueOf(claim.endpointId);
+        queue.waiting.push(claim);
+        waiting += 1;
+        lineUp(queue);
+      }
+    },
+
+    begin: () => {
+      if (underWay >= concurrency) return undefined;
+      for (let queue = line.shift(); queue !== undefined; queue = line.shift()) {
+        queue.isInLine = false;
+        const claim = queue.underWay < queue.window ? queue.waiting.shift() : undefined;
+        if (claim === undefined) continue;
+        queue.underWay += 1;
+        underWay += 1;
+        waiting -= 1;
+        lineUp(queue);
+        return claim;
+      }
+      return undefined;
+    },
+
+    end: (claim, outcome) => {
+      const queue = queueOf(claim.endpointId);
+      const wasFull = roomOf(queue) === 0 || roomForAll() === 0;
+      const isInUse = queue.underWay * 2 >= queue.window;
+      queue.underWay -= 1;
+      underWay -= 1;
+      if (outcome.error === null && isInUse) queue.window = Math.min(largestWindow, queue.window + 1);
+      if (outcome.error === "timeout") queue.window = WINDOW_AFTER_TIMEOUT;
+      const handedBack = outcome.error === "timeout" ? takeFrom(queue) : [];
+      lineUp(queue);
+      return { wasFull, handedBack };
+    },
+
+    takeWaiting: () => [...queues.values()].flatMap(takeFrom),
+
+    forget: () => {
+      for (const [id, queue] of queues) {
+        if (queue.underWay + queue.waiting.length === 0 && queue.window >= initialWindow) queues.delete(id);
+      }
+    },
+  };
+}
