@@ -105,7 +105,7 @@ CREATE INDEX watched_addresses_user ON watched_addresses (merchant_id, user_id);
 
 -- An empty table that only serves as a gate. A registration takes it IN ROW EXCLUSIVE MODE, an ingest IN SHARE
 -- MODE from its last look at new addresses until it commits. Registrations do not wait for each other, nor do
--- ingests; but no registration can commit between an ingest's last look and its commit, so none is overlooked.
+-- ingests. But no registration can commit between an ingest's last look and its commit, so none is overlooked.
 -- (Locking watched_addresses itself would also wait for its vacuum.)
 CREATE TABLE registration_gate ();
 
@@ -228,7 +228,7 @@ CREATE CONSTRAINT TRIGGER ledger_entries_balanced AFTER INSERT ON ledger_entries
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_entry_is_balanced();
 ALTER TABLE ledger_entries ENABLE ALWAYS TRIGGER ledger_entries_balanced;
 
--- Postings come with their entry, in its transaction; each insert folds into the stored balances, its accounts
+-- Postings come with their entry, in its transaction. Each insert folds into the stored balances, its accounts
 -- locked in the order of their ids so that two of them can never wait for each other.
 CREATE FUNCTION ledger_fold_postings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -323,7 +323,7 @@ CREATE TABLE deliveries (
   event_id        uuid NOT NULL REFERENCES events,
   endpoint_id     text NOT NULL REFERENCES endpoints,
   state           text NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'delivered', 'failed')),
-  attempt         integer NOT NULL DEFAULT 0,   -- attempts begun; fences the outcome of each
+  attempt         integer NOT NULL DEFAULT 0,   -- attempts begun, which fence the outcome of each
   next_attempt_at timestamptz NOT NULL DEFAULT now(),
   claimed_until   timestamptz,
   created_at      timestamptz NOT NULL DEFAULT now(),
@@ -342,7 +342,7 @@ CREATE TABLE delivery_attempts (
   started_at    timestamptz NOT NULL,
   duration_ms   integer NOT NULL,
   http_status   integer,           -- NULL: no answer came
-  error         text,              -- class of the failure; NULL: delivered
+  error         text,              -- class of the failure. NULL: delivered
   response_body text,              -- what the endpoint answered, cut or replaced by a note when too long
   PRIMARY KEY (delivery_id, attempt)
 );
