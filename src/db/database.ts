@@ -63,16 +63,15 @@ export function openDatabase(options: DatabaseOptions): Database {
       await client.query(SESSION_SETTINGS);
     },
   });
-  // An idle connection that breaks is replaced at its next use; without a listener it would end the process.
-  pool.on("error", (error) => options.logger.warn("Lost an idle database connection", { error }));
-  // Prisma reads int8 with its own parser, so it gets a pool-shaped adapter over the same settings.
-  const prisma = new PrismaClient({
-    adapter: new PrismaPg({
-      connectionString: options.url,
-      max: 2,
-      application_name: options.applicationName ?? "depositd",
-    }),
+  surviveBrokenConnections(pool, options.logger);
+  // Prisma reads int8 with its own parser, so it gets a pool of its own.
+  const prismaPool = new pg.Pool({
+    connectionString: options.url,
+    max: 2,
+    application_name: options.applicationName ?? "depositd",
   });
+  surviveBrokenConnections(prismaPool, options.logger);
+  const prisma = new PrismaClient({ adapter: new PrismaPg(prismaPool, { disposeExternalPool: true }) });
 
   return {
     prisma,
@@ -84,6 +83,16 @@ export function openDatabase(options: DatabaseOptions): Database {
       if (!pool.ended) await pool.end();
     },
   };
+}
+
+/**
+ * A connection that breaks is replaced at its next use; its `error` event ends the process if nobody listens. The
+ * pool listens while it is idle, whoever asked for it while it is used, and nobody in the moment between the two:
+ * so each connection gets a listener for life. Whoever uses it hears of the error from its own query.
+ */
+function surviveBrokenConnections(pool: pg.Pool, logger: Logger): void {
+  pool.on("error", (error) => logger.warn("Lost an idle database connection", { error }));
+  pool.on("connect", (client) => client.on("error", () => undefined));
 }
 
 async function transaction<Result>(pool: pg.Pool, work: (tx: Sql) => Promise<Result>): Promise<Result> {

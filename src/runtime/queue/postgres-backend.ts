@@ -38,6 +38,8 @@ export function createPostgresBackend(options: {
   });
   // An idle connection that breaks is replaced at its next use; without a listener it would end the process.
   pool.on("error", (error) => outage.note(error));
+  // Nor is anybody listening in the moment in which one is handed out.
+  pool.on("connect", (client) => client.on("error", () => undefined));
   const connection = patient(pool, options.clock, outage);
   const queues = new Map<QueueName, JobProducer>();
   const workers: JobWorker[] = [];
