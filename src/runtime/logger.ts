@@ -26,7 +26,7 @@ export function createLogger(level: LogLevel): Logger {
         level,
         base: null,
         timestamp: pino.stdTimeFunctions.isoTime,
-        serializers: { error: pino.stdSerializers.err },
+        serializers: { error: describeError },
         formatters: { level: (label) => ({ level: label }) },
       },
       pino.destination({ fd: 2, sync: true }),
@@ -43,6 +43,23 @@ function wrap(logger: pino.Logger): Logger {
     warn: (sentence, fields = {}) => logger.warn(plain(fields), sentence),
     error: (sentence, fields = {}) => logger.error(plain(fields), sentence),
     with: (fields) => wrap(logger.child(plain(fields))),
+  };
+}
+
+/**
+ * What of an error may be logged. Libraries hang their own objects on errors (a connection, a request, options
+ * with credentials in them), so only what is named here is taken.
+ */
+function describeError(rawError: unknown): unknown {
+  if (!(rawError instanceof Error)) return rawError;
+  const { code, facts } = rawError as { code?: unknown; facts?: unknown };
+  return {
+    type: rawError.name,
+    message: rawError.message,
+    ...(typeof code === "string" ? { code } : {}),
+    ...(typeof facts === "object" && facts !== null ? { facts: plain(facts as LogFields) } : {}),
+    stack: rawError.stack,
+    ...(rawError.cause instanceof Error ? { cause: describeError(rawError.cause) } : {}),
   };
 }
 
