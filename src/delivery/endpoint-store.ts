@@ -1,5 +1,5 @@
 /** Endpoints: where a merchant wants its callbacks, and the secret they are signed with. */
-import { InputError } from "../core/errors.ts";
+import { FatalError, InputError } from "../core/errors.ts";
 import { DEFAULT_EVENT_TYPES, EVENT_TYPES, type EventType } from "../core/event.ts";
 import type { Database } from "../db/database.ts";
 import type { EndpointModel } from "../db/generated/models.ts";
@@ -51,16 +51,26 @@ export async function createEndpoint(
   const { href: url } = assertCallbackUrl(wanted.url, policy);
   const events = wanted.events === undefined ? [...DEFAULT_EVENT_TYPES] : parseEventTypes(wanted.events);
   const secret = createEndpointSecret(parts.random);
-  const row = await parts.database.prisma.endpoint.create({
-    data: {
-      id: `end_${parts.random.bytes(10).toString("hex")}`,
-      merchantId: wanted.merchantId,
-      url,
-      events,
-      secret: new Uint8Array(parts.secretBox.seal(secret)),
-    },
-  });
-  return { endpoint: toEndpoint(row), secret: formatEndpointSecret(secret) };
+  const id = `end_${parts.random.bytes(10).toString("hex")}`;
+  // In SQL, so that it joins the transaction of an idempotent request: a crash must not leave a second endpoint.
+  const [row] = await parts.database.query<{ created_at: Date }>(
+    `INSERT INTO endpoints (id, merchant_id, url, events, secret) VALUES ($1, $2, $3, $4, $5) RETURNING created_at`,
+    [id, wanted.merchantId, url, events, parts.secretBox.seal(secret)],
+  );
+  if (row === undefined)
+    throw new FatalError("internal", "An endpoint was inserted without an answer", { id });
+  const { merchantId } = wanted;
+  const createdAt = row.created_at;
+  const endpoint: Endpoint = {
+    id,
+    merchantId,
+    url,
+    events,
+    status: "enabled",
+    disabledReason: null,
+    createdAt,
+  };
+  return { endpoint, secret: formatEndpointSecret(secret) };
 }
 
 /** In the order they were made. */
