@@ -181,7 +181,24 @@ async function untilTrue(
     ]);
     return row?.yes === true;
   };
-  await waitFor(isTrue, { timeoutMs, what });
+  await waitFor(isTrue, { timeoutMs, what }).catch(async (cause: unknown) => {
+    const { number } = await anvil.head();
+    throw new Error(`${what}: the head is ${number}, and ${JSON.stringify(await unfinished(test))}`, {
+      cause,
+    });
+  });
+}
+
+/** What is not done yet, for the message of a test that waited in vain. */
+async function unfinished(test: TestDatabase): Promise<object[]> {
+  return test.database.query<object>(
+    `SELECT cursor_number::text, lease_holder, (lease_until - now())::text AS lease_left,
+       (SELECT json_agg(json_build_object('status', status, 'block', block_number, 'credit', credit_block))
+        FROM deposits WHERE status IN ('pending', 'credited')) AS deposits,
+       (SELECT json_agg(json_build_object('attempt', attempt, 'due', (next_attempt_at - now())::text,
+          'claimed', (claimed_until - now())::text)) FROM deliveries WHERE state = 'due') AS deliveries
+     FROM chains`,
+  );
 }
 
 function inOrder(deposits: readonly DepositView[]): DepositView[] {
