@@ -115,6 +115,19 @@ describe("held deliveries", () => {
     expect(beginAll(held)).toHaveLength(1);
   });
 
+  it("does not begin beyond a window that shrank while its endpoint stood in line", () => {
+    const held = createHeldDeliveries(6);
+    warmUp(held, "end_c", 5);
+    held.add([...claims("end_a", 2), ...claims("end_b", 2)]);
+    beginAll(held);
+    held.add(claims("end_c", 3));
+    const [first] = beginAll(held); // two of end_c; all six are under way, and the third stands in line
+    if (first === undefined) throw new Error("nothing begun");
+    held.end(first, TIMED_OUT);
+    held.add(claims("end_c", 1));
+    expect(beginAll(held)).toEqual([]);
+  });
+
   it("keeps the window of an endpoint that answers, if only to refuse", () => {
     const held = createHeldDeliveries(64);
     held.add(claims("end_a", 2));

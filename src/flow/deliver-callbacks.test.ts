@@ -293,6 +293,22 @@ describe("the deliverer", () => {
     expect(hanging.requests.length).toBeLessThanOrEqual(4);
   });
 
+  it("G4: an endpoint that begins to hang in the middle of a flood does not hold up another", async () => {
+    const flooded = await sink();
+    flooded.answer((_request, count) => (count < 200 ? {} : { trouble: "hang" }));
+    const healthy = await sink();
+    await insertEndpoint(test.database, flooded.url, "end_flooded");
+    await insertEndpoint(test.database, healthy.url, "end_healthy");
+    await insertDeliveries(test.database, ["end_flooded"], 1_000);
+    const by = deliverer({}, { timeoutMs: 60_000, concurrency: 16 });
+    by.nudge();
+    await flooded.received(205);
+    await insertDeliveries(test.database, ["end_healthy"], 100);
+    by.nudge();
+    await healthy.received(100);
+    expect(flooded.requests.length).toBeLessThanOrEqual(208);
+  });
+
   it("G7: never connects to private targets unless they are allowed", async () => {
     const internal = await sink({ tls: true });
     await insertEndpoint(test.database, `${internal.url}/admin`, "end_literal");
