@@ -1,0 +1,58 @@
+/**
+ * The root of a block's transactions. With a proved header it proves each transaction's hash, recipient, value
+ * and place, and that none is missing. It does not hold the sender, which only the signature says
+ * (`prove-sender.ts`), except for the types that nobody signs.
+ */
+import { bytesToHex } from "../../core/hex.ts";
+import { type Fields, isFields } from "../answer.ts";
+import { isKnownType, writeTransaction } from "./encode-transaction.ts";
+import { readType, typeName } from "./envelope-type.ts";
+import { orderedTrieRoot } from "./ordered-trie.ts";
+import { attempt, compareHashes, type Proof, shorten, Unprovable, unproved } from "./proof.ts";
+import { hashSince, type RlpWriter, writeEmpty } from "./rlp.ts";
+
+/**
+ * Proves the root, and that each transaction's `hash` is its own.
+ *
+ * A type that cannot be encoded here leaves the root unproved (`unknown`); the other transactions are checked
+ * against their hashes all the same.
+ *
+ * @param transactions in full, in the block's order
+ */
+export function proveTransactionsRoot(
+  writer: RlpWriter,
+  transactions: readonly unknown[],
+  root: unknown,
+): Proof {
+  const strangeTypes = new Set<number>();
+  return attempt(writer, () => {
+    const computed = orderedTrieRoot(writer, transactions.length, (_, index) => {
+      const transaction = readTransaction(transactions[index], index);
+      const type = readType(transaction);
+      if (isKnownType(type)) return writeAndCheck(writer, transaction, index);
+      strangeTypes.add(type);
+      writeEmpty(writer);
+    });
+    if (strangeTypes.size === 0) return compareHashes("The transactions' root", computed, root);
+    const names = [...strangeTypes].map(typeName).join(", ");
+    return unproved("unknown", `The encoding of transactions of type ${names} is not known here`);
+  });
+}
+
+function writeAndCheck(writer: RlpWriter, transaction: Fields, index: number): void {
+  const since = writer.size;
+  writeTransaction(writer, transaction);
+  const hash = bytesToHex(hashSince(writer, since));
+  if (hash === transaction["hash"]) return;
+  const told = shorten(String(transaction["hash"]));
+  if (hash === told.toLowerCase()) return;
+  throw new Unprovable(
+    "differs",
+    `Transaction ${index} has the hash ${told}, but what was told makes ${hash}`,
+  );
+}
+
+function readTransaction(transaction: unknown, index: number): Fields {
+  if (isFields(transaction)) return transaction;
+  throw new Unprovable("unreadable", `Transaction ${index} is not told in full`);
+}
