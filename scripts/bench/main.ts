@@ -8,14 +8,18 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { startBenchServer } from "./bench-database.ts";
 import type { BenchGroup } from "./bench-parts.ts";
+import { benchCallbacks } from "./callbacks.ts";
 import { benchCatchUp } from "./catch-up.ts";
+import { benchLatency } from "./latency.ts";
 import { type Figure, toFigure } from "./measure.ts";
 import { createReport, toTable } from "./report.ts";
 import { benchSettle } from "./settle.ts";
 
 const GROUPS: Readonly<Record<string, BenchGroup>> = {
   a: benchCatchUp,
+  b: benchLatency,
   c: benchSettle,
+  d: benchCallbacks,
 };
 
 const RESULTS = fileURLToPath(new URL("../../bench/results/", import.meta.url));
