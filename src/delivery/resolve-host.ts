@@ -35,5 +35,7 @@ export function createHostResolver(servers?: readonly string[]): ResolveHost {
 export const resolveBySystem: ResolveHost = (hostname) => dns.lookup(hostname, { all: true });
 
 function isUnknown(result: PromiseSettledResult<string[]>): boolean {
-  return result.status === "fulfilled" || ["ENOTFOUND", "ENODATA"].includes(result.reason?.code);
+  return (
+    result.status === "fulfilled" || ["ENOTFOUND", "ENODATA", "ECONNREFUSED"].includes(result.reason?.code)
+  );
 }

@@ -282,15 +282,13 @@ describe("the deliverer", () => {
     const ids = Array.from({ length: 99 }, (_, n) => `end_${n}`);
     for (const id of ids) await insertEndpoint(test.database, `${healthy.url}/${id}`, id);
     await insertEndpoint(test.database, hanging.url, "end_0_hangs");
-    await insertDeliveries(test.database, ["end_0_hangs", ...ids], 20);
+    await insertDeliveries(test.database, ["end_0_hangs", ...ids], 8);
 
-    const timeoutMs = 20_000;
-    const startedAt = systemClock.monotonic();
-    deliverer({}, { timeoutMs, concurrency: 16 }).nudge();
-    await healthy.received(99 * 20, timeoutMs);
-    expect(systemClock.monotonic() - startedAt).toBeLessThan(timeoutMs / 2);
-    // Its share, and not one for each of its twenty.
-    expect(hanging.requests.length).toBeLessThanOrEqual(4);
+    // The attempt that hangs would end long after the test: who waited for it would be too late.
+    deliverer({}, { timeoutMs: 120_000, concurrency: 16 }).nudge();
+    await healthy.received(99 * 8, 25_000);
+    // Its share, and not one for each of its eight.
+    expect(hanging.requests.length).toBeLessThanOrEqual(2);
   });
 
   it("G4: an endpoint that begins to hang in the middle of a flood does not hold up another", async () => {

@@ -186,8 +186,8 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
     const done = new AbortController();
     await Promise.race([atRest(), clock.sleep(graceMs * GRACE_FOR_ATTEMPTS, done.signal)]);
     isHandingBack = true;
-    await egress.destroy();
-    await Promise.race([atRest(), clock.sleep(graceMs * GRACE_FOR_RECORDS, done.signal)]);
+    const cutOff = Promise.all([egress.destroy(), atRest()]);
+    await Promise.race([cutOff, clock.sleep(graceMs * GRACE_FOR_RECORDS, done.signal)]);
     done.abort();
     recorder.close();
   }
