@@ -4,7 +4,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { AttemptOutcome } from "./attempt-outcome.ts";
 import { callbackRequest } from "./callback-request.ts";
-import type { ClaimedDelivery } from "./delivery-store.ts";
+import type { ClaimedDelivery } from "./claim-store.ts";
 import type { CallbackRequest, Egress } from "./egress.ts";
 import { publicDeliveryId, publicEventId } from "./public-id.ts";
 import type { Decision } from "./retry-schedule.ts";

@@ -1,5 +1,5 @@
 /** A claimed delivery as the HTTP request that carries it. */
-import type { ClaimedDelivery } from "./delivery-store.ts";
+import type { ClaimedDelivery } from "./claim-store.ts";
 import type { CallbackRequest } from "./egress.ts";
 import { publicEventId } from "./public-id.ts";
 import { signCallback } from "./signature.ts";

@@ -48,13 +48,13 @@ describe("docs/callbacks.md", () => {
   });
 
   it("has a line for each event type, and none for others", () => {
-    const types = [...text.matchAll(/^\| `(deposit\.\w+)` \|/gm)].map(([, type]) => type);
+    const types = [...text.matchAll(/^\| `(deposit\.\w+)` +\|/gm)].map(([, type]) => type);
     expect(types).toEqual(DEPOSIT_EVENT_TYPES);
   });
 
   it("gives a signature to check a verifier with that is right", () => {
     const [, table = ""] = text.split("<!-- vector -->");
-    const [secret, id, timestamp, body, signature] = [...table.matchAll(/\| `([^`]*)` \|$/gm)].map(
+    const [secret, id, timestamp, body, signature] = [...table.matchAll(/\| `([^`]*)` +\|$/gm)].map(
       ([, value]) => value ?? "",
     );
     const signed = signCallback({

@@ -3,17 +3,10 @@ import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
 import type { AttemptOutcome } from "./attempt-outcome.ts";
+import { type ClaimedDelivery, type ClaimRequest, claimDeliveries, releaseClaims } from "./claim-store.ts";
 import { countBacklog, getDelivery, listDeliveries } from "./delivery-list-store.ts";
-import {
-  type ClaimedDelivery,
-  type ClaimRequest,
-  claimDeliveries,
-  failDeliveriesOfDeletedEndpoints,
-  nextAttemptInMs,
-  type RecordedAttempt,
-  recordOutcomes,
-  releaseClaims,
-} from "./delivery-store.ts";
+import { failDeliveriesOfDeletedEndpoints, nextAttemptInMs } from "./delivery-store.ts";
+import { type RecordedAttempt, recordOutcomes } from "./outcome-store.ts";
 
 let test: TestDatabase;
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AttemptOutcome } from "./attempt-outcome.ts";
-import type { ClaimedDelivery } from "./delivery-store.ts";
+import type { ClaimedDelivery } from "./claim-store.ts";
 import { createHeldDeliveries, type HeldDeliveries } from "./held-deliveries.ts";
 
 const OK: AttemptOutcome = {

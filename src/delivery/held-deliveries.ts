@@ -12,7 +12,7 @@
  * nothing waits here for longer than one attempt may take.
  */
 import type { AttemptOutcome } from "./attempt-outcome.ts";
-import type { ClaimedDelivery } from "./delivery-store.ts";
+import type { ClaimedDelivery } from "./claim-store.ts";
 
 const INITIAL_WINDOW = 2;
 const WINDOW_AFTER_TIMEOUT = 1;

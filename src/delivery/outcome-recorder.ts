@@ -7,13 +7,8 @@ import { coerceError, isRetryable } from "../core/errors.ts";
 import type { Sql } from "../db/database.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
-import {
-  type HandedBackClaim,
-  type RecordedAttempt,
-  type RecordResult,
-  recordOutcomes,
-  releaseClaims,
-} from "./delivery-store.ts";
+import { type HandedBackClaim, releaseClaims } from "./claim-store.ts";
+import { type RecordedAttempt, type RecordResult, recordOutcomes } from "./outcome-store.ts";
 
 /** An attempt that ended, before it is written. */
 export interface EndedAttempt extends Omit<RecordedAttempt, "startedMsAgo"> {

@@ -1,8 +1,8 @@
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { attemptDelivery } from "../delivery/attempt-delivery.ts";
+import { claimDeliveries } from "../delivery/claim-store.ts";
 import { countBacklog, getDelivery, listDeliveries } from "../delivery/delivery-list-store.ts";
-import { claimDeliveries } from "../delivery/delivery-store.ts";
 import { createEgress } from "../delivery/egress.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { CallbacksConfig } from "../runtime/config/config.ts";

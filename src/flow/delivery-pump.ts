@@ -10,17 +10,13 @@
 import { coerceError } from "../core/errors.ts";
 import { attemptDelivery, logAttempt } from "../delivery/attempt-delivery.ts";
 import type { AttemptOutcome } from "../delivery/attempt-outcome.ts";
-import {
-  type ClaimedDelivery,
-  type Claims,
-  claimDeliveries,
-  nextAttemptInMs,
-  type RecordResult,
-} from "../delivery/delivery-store.ts";
+import { type ClaimedDelivery, type Claims, claimDeliveries } from "../delivery/claim-store.ts";
+import { nextAttemptInMs } from "../delivery/delivery-store.ts";
 import type { Egress } from "../delivery/egress.ts";
 import { createSecretOpener } from "../delivery/endpoint-secret.ts";
 import { createHeldDeliveries } from "../delivery/held-deliveries.ts";
 import { createOutcomeRecorder } from "../delivery/outcome-recorder.ts";
+import type { RecordResult } from "../delivery/outcome-store.ts";
 import { type Decision, decide, disablesEndpoint } from "../delivery/retry-schedule.ts";
 import type { DelivererParts } from "./deliver-callbacks.ts";
 
