@@ -67,16 +67,19 @@ async function play(stage: Stage, options: Options): Promise<boolean> {
   const books = await readBooks(anvil.url, cast, api, merchant);
   showDeposits(narrator, books.deposits);
   showBooks(narrator, books.lines);
-  const doAllAgree = books.lines.every(doAgree);
+  const differing = books.lines.filter((line) => !doAgree(line));
+  const where = differing.map(({ user, asset }) => `${user}'s ${asset.currency}`).join(", ");
   narrator.text();
   narrator.text(
-    doAllAgree ? narrator.style("green", "They agree.") : narrator.style("red", "They do not agree."),
+    where === ""
+      ? narrator.style("green", "They agree.")
+      : narrator.style("red", `They do not agree on ${where}.`),
   );
   const { booked, known } = merchant.counts();
   narrator.text(
     `${books.deposits.length} deposits, ${booked + known} callbacks with a right signature, ${known} of which came a second time.`,
   );
-  return doAllAgree && isToldToTheEnd;
+  return where === "" && isToldToTheEnd;
 }
 
 function tell(narrator: Narrator, rawError: unknown): void {
