@@ -35,28 +35,55 @@ export async function catchUp(
   headNumber: bigint,
   signal: AbortSignal,
 ): Promise<BlockHeader | undefined> {
-  const fetched = fetchAhead(parts.nodes, {
+  const options = {
     from: local.cursor().number + 1n,
     to: headNumber,
     concurrency: parts.chain.fetchConcurrency,
     signal,
-  });
+  };
+  const fetched = fetchAhead(parts.nodes, options, (block) =>
+    extractTransfers(block, parts.ingest.nativeSource),
+  );
+  const committer = createCommitter(parts, local);
+  let parent = local.cursor();
+  try {
+    for await (const extracted of fetched) {
+      if (extracted.block.parentHash !== parent.hash) return extracted.block;
+      parent = extracted.block;
+      await committer.add(extracted);
+    }
+    return undefined;
+  } finally {
+    await committer.finish();
+  }
+}
+
+/** Gathers blocks and commits them in order, one batch at a time; the next is gathered while one commits. */
+function createCommitter(parts: FollowerParts, local: LocalChain) {
   let batch: BlockTransfers[] = [];
   let transferCount = 0;
-  for await (const block of fetched) {
-    const parent = batch.at(-1)?.block ?? local.cursor();
-    if (block.header.parentHash !== parent.hash) return block.header;
-    const extracted = extractTransfers(block, parts.ingest.nativeSource);
-    batch.push(extracted);
-    transferCount += extracted.transfers.length;
-    if (batch.length >= BLOCKS_PER_BATCH || transferCount >= TRANSFERS_PER_BATCH) {
-      await commitBatch(parts, local, batch);
-      batch = [];
-      transferCount = 0;
-    }
-  }
-  await commitBatch(parts, local, batch);
-  return undefined;
+  let committing: Promise<void> = Promise.resolve();
+
+  const commit = async () => {
+    await committing;
+    const full = batch;
+    batch = [];
+    transferCount = 0;
+    committing = commitBatch(parts, local, full);
+    // Its failure is thrown at the next commit or at the end; until then nobody waits for it.
+    committing.catch(() => undefined);
+  };
+  return {
+    add: async (block: BlockTransfers): Promise<void> => {
+      batch.push(block);
+      transferCount += block.transfers.length;
+      if (batch.length >= BLOCKS_PER_BATCH || transferCount >= TRANSFERS_PER_BATCH) await commit();
+    },
+    finish: async (): Promise<void> => {
+      await commit();
+      await committing;
+    },
+  };
 }
 
 async function commitBatch(

@@ -61,11 +61,12 @@ export async function rescan(parts: RescanParts, range: RescanRange): Promise<Re
 }
 
 async function* batches(parts: RescanParts, from: bigint, to: bigint): AsyncGenerator<BlockTransfers[]> {
-  const { nodes, fetchConcurrency: concurrency, signal } = parts;
-  const fetched = fetchAhead(nodes, { from, to, concurrency, ...(signal === undefined ? {} : { signal }) });
+  const { context, nodes, fetchConcurrency: concurrency, signal } = parts;
+  const options = { from, to, concurrency, ...(signal === undefined ? {} : { signal }) };
+  const fetched = fetchAhead(nodes, options, (block) => extractTransfers(block, context.nativeSource));
   let batch: BlockTransfers[] = [];
   for await (const block of fetched) {
-    batch.push(extractTransfers(block, parts.context.nativeSource));
+    batch.push(block);
     if (batch.length < BLOCKS_PER_BATCH) continue;
     yield batch;
     batch = [];

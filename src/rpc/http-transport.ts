@@ -57,7 +57,7 @@ const DEFAULT_LIMITS: HttpLimits = {
 
 export function createHttpTransport(options: HttpTransportOptions): HttpTransport {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const { address } = options;
+  const { address, clock } = options;
   const pool = new Pool(address.origin, {
     connections: options.maxConnections,
     pipelining: 1,
@@ -78,52 +78,63 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     post: (body, signal) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted === true) return reject(signal.reason);
-        const collector = createCollector({ ...options, limits, resolve, reject }, signal);
+        const collector = createCollector({ address, clock, limits, signal }, { resolve, reject });
         pool.dispatch({ path: address.path, method: "POST", headers, body }, collector);
       }),
     close: () => pool.destroy(),
   };
 }
 
-interface Collecting {
+interface Question {
   readonly address: NodeAddress;
   readonly clock: Clock;
   readonly limits: HttpLimits;
-  readonly resolve: (answer: HttpAnswer) => void;
-  readonly reject: (error: unknown) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Asker {
+  resolve(answer: HttpAnswer): void;
+  reject(error: unknown): void;
 }
 
 /**
- * Collects an answer's bytes as they come off the socket. `pool.request` would put a stream between them; for
- * answers of a megabyte in a hundred pieces that stream costs as much as parsing them.
+ * Collects an answer's bytes as they come off the socket. `pool.request` would put a stream between them.
+ *
+ * When it is over it forgets the asker and the bytes. The signal lives for as long as a follower does, and a
+ * listener that was removed from it still points at those added after it: one that has grown old would keep the
+ * parsed answers of thousands of later requests alive until the next full collection. (Measured while catching
+ * up: sixteen times as many bytes moved by the collector.)
  */
-function createCollector(given: Collecting, signal: AbortSignal | undefined): Dispatcher.DispatchHandler {
-  const { address, clock, limits } = given;
+function createCollector(question: Question, asker: Asker): Dispatcher.DispatchHandler {
+  const { address, clock, limits, signal } = question;
   const startedAt = clock.monotonic();
-  const pieces: Buffer[] = [];
+  let waiting: Asker | undefined = asker;
+  let running: Dispatcher.DispatchController | undefined;
+  let pieces: Buffer[] = [];
   let byteCount = 0;
   let status = 0;
   let retryAfterSeconds: number | null = null;
-  let running: Dispatcher.DispatchController | undefined;
 
-  const fail = (error: unknown) => {
+  const finish = (): Asker | undefined => {
     signal?.removeEventListener("abort", onAbort);
-    given.reject(error);
+    const told = waiting;
+    waiting = undefined;
+    running = undefined;
+    pieces = [];
+    return told;
   };
-  const onAbort = () => {
-    running?.abort(new Error("aborted"));
-    fail(signal?.reason);
+  const giveUp = (error: unknown) => {
+    const request = running;
+    finish()?.reject(error);
+    request?.abort(new Error("given up"));
   };
-  const giveUp = (error: TemporaryError) => {
-    fail(error);
-    running?.abort(error);
-  };
+  const onAbort = () => giveUp(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
 
   return {
     onRequestStart: (controller) => {
-      running = controller;
-      if (signal?.aborted === true) controller.abort(new Error("aborted"));
+      if (waiting === undefined) controller.abort(new Error("given up"));
+      else running = controller;
     },
     onResponseStart: (_controller, statusCode, headers) => {
       status = statusCode;
@@ -137,10 +148,10 @@ function createCollector(given: Collecting, signal: AbortSignal | undefined): Di
         giveUp(unreachable(address, "answers too slowly"));
     },
     onResponseEnd: () => {
-      signal?.removeEventListener("abort", onAbort);
-      given.resolve({ status, text: decode(pieces, byteCount), retryAfterSeconds });
+      const answer = { status, text: decode(pieces, byteCount), retryAfterSeconds };
+      finish()?.resolve(answer);
     },
-    onResponseError: (_controller, error) => fail(unreachable(address, reasonOf(error), error)),
+    onResponseError: (_controller, error) => finish()?.reject(unreachable(address, reasonOf(error), error)),
   };
 }
 

@@ -9,6 +9,8 @@ import { testNodes } from "../testing/nodes.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { fetchAhead } from "./fetch-ahead.ts";
 
+const whole = (block: FetchedBlock): FetchedBlock => block;
+
 type Nodes = Pick<ChainNodes, "blockByNumber">;
 
 function block(number: number, branch = "A", parentBranch = branch): FetchedBlock {
@@ -74,7 +76,7 @@ function shuffled<Item>(items: readonly Item[], seed: number): Item[] {
 describe("fetching ahead", () => {
   it.each([1, 2, 3, 4, 5])("hands out blocks in order, whatever order they arrive in (%i)", async (seed) => {
     const { nodes, waiting, most } = heldNodes();
-    const collecting = collect(fetchAhead(nodes, { from: 1n, to: 40n, concurrency: 7 }));
+    const collecting = collect(fetchAhead(nodes, { from: 1n, to: 40n, concurrency: 7 }, whole));
     while (waiting.size > 0 || most() === 0) {
       const [number] = shuffled([...waiting.keys()], seed + waiting.size);
       if (number !== undefined) waiting.get(number)?.give(block(number));
@@ -86,7 +88,7 @@ describe("fetching ahead", () => {
 
   it("asks for no more while its consumer is busy", async () => {
     const { nodes, waiting } = heldNodes();
-    const blocks = fetchAhead(nodes, { from: 1n, to: 100n, concurrency: 3 });
+    const blocks = fetchAhead(nodes, { from: 1n, to: 100n, concurrency: 3 }, whole);
     const first = blocks.next();
     await waitFor(() => waiting.size === 3);
     for (const number of [3, 2, 1]) waiting.get(number)?.give(block(number));
@@ -99,7 +101,7 @@ describe("fetching ahead", () => {
 
   it("throws a block's failure in its turn, and cancels the rest", async () => {
     const { nodes, waiting } = heldNodes();
-    const blocks = fetchAhead(nodes, { from: 1n, to: 10n, concurrency: 4 });
+    const blocks = fetchAhead(nodes, { from: 1n, to: 10n, concurrency: 4 }, whole);
     const first = blocks.next();
     await waitFor(() => waiting.size === 4);
     const last = waiting.get(4)?.signal;
@@ -113,7 +115,7 @@ describe("fetching ahead", () => {
 
   it("cancels the rest when its consumer leaves", async () => {
     const { nodes, waiting } = heldNodes();
-    const blocks = fetchAhead(nodes, { from: 1n, to: 10n, concurrency: 4 });
+    const blocks = fetchAhead(nodes, { from: 1n, to: 10n, concurrency: 4 }, whole);
     const first = blocks.next();
     await waitFor(() => waiting.size === 4);
     const last = waiting.get(4)?.signal;
@@ -126,7 +128,9 @@ describe("fetching ahead", () => {
   it("ends with the signal's reason", async () => {
     const { nodes } = heldNodes();
     const stop = new AbortController();
-    const collecting = collect(fetchAhead(nodes, { from: 1n, to: 10n, concurrency: 4, signal: stop.signal }));
+    const collecting = collect(
+      fetchAhead(nodes, { from: 1n, to: 10n, concurrency: 4, signal: stop.signal }, whole),
+    );
     stop.abort(new Error("stopped"));
     await expect(collecting).rejects.toThrow("stopped");
   });
@@ -135,7 +139,7 @@ describe("fetching ahead", () => {
     const nodes: Nodes = { blockByNumber: async (number) => block(Number(number), number < 4n ? "A" : "B") };
     const seen: bigint[] = [];
     const reading = async () => {
-      for await (const each of fetchAhead(nodes, { from: 1n, to: 9n, concurrency: 2 }))
+      for await (const each of fetchAhead(nodes, { from: 1n, to: 9n, concurrency: 2 }, whole))
         seen.push(each.header.number);
     };
     await expect(reading()).rejects.toMatchObject({ code: "node_answer_invalid", retryable: true });
@@ -144,7 +148,7 @@ describe("fetching ahead", () => {
 
   it("hands out nothing of an empty range", async () => {
     const { nodes } = heldNodes();
-    expect(await collect(fetchAhead(nodes, { from: 5n, to: 4n, concurrency: 2 }))).toEqual([]);
+    expect(await collect(fetchAhead(nodes, { from: 5n, to: 4n, concurrency: 2 }, whole))).toEqual([]);
   });
 
   it("hands out a real chain, each block the child of the one before", async () => {
@@ -155,7 +159,9 @@ describe("fetching ahead", () => {
         await chain.sendEth(chain.account(1).address, 1n);
         await chain.mine(4);
       }
-      expect(await collect(fetchAhead(nodes, { from: 0n, to: 20n, concurrency: 6 }))).toEqual(range(0, 20));
+      expect(await collect(fetchAhead(nodes, { from: 0n, to: 20n, concurrency: 6 }, whole))).toEqual(
+        range(0, 20),
+      );
     } finally {
       await nodes.close();
       await chain.stop();

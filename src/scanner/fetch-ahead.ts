@@ -5,6 +5,7 @@
  * slows the fetching. The first failure ends it and cancels the rest; nothing is ever skipped.
  */
 import { setMaxListeners } from "node:events";
+import type { BlockHeader } from "../core/chain.ts";
 import { TemporaryError } from "../core/errors.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { FetchedBlock } from "../rpc/fetched-block.ts";
@@ -21,23 +22,27 @@ export interface FetchAheadOptions {
  * Each block is the child of the one handed out before it. Whether the first is the child of anything is for
  * the caller to see.
  *
+ * @param take what is wanted of a block, taken as soon as it is fetched. A whole block is some hundred times
+ * larger than its transfers, and thousands of objects that wait for their turn cost the collector more than
+ * fetching and checking them (measured: a quarter of all time).
  * @throws {TemporaryError} `node_answer_invalid` when a block is not the child of the one before: the chain
  * moved to another branch meanwhile, or a node lies. Look at the head again.
  */
-export async function* fetchAhead(
+export async function* fetchAhead<Taken>(
   nodes: Pick<ChainNodes, "blockByNumber">,
   options: FetchAheadOptions,
-): AsyncGenerator<FetchedBlock, void, undefined> {
+  take: (block: FetchedBlock) => Taken,
+): AsyncGenerator<Taken, void, undefined> {
   const { from, to, concurrency, signal } = options;
   const cancel = new AbortController();
   const either = signal === undefined ? cancel.signal : AbortSignal.any([signal, cancel.signal]);
   setMaxListeners(0, either);
 
-  const underWay: Promise<FetchedBlock>[] = [];
+  const underWay: Promise<TakenBlock<Taken>>[] = [];
   let next = from;
   const fill = () => {
     while (next <= to && underWay.length < concurrency) {
-      const fetching = nodes.blockByNumber(next, either);
+      const fetching = fetchOne(nodes, next, take, either);
       // Its failure is thrown when its turn comes; until then, or after a cancel, nobody waits for it.
       fetching.catch(() => undefined);
       underWay.push(fetching);
@@ -46,32 +51,47 @@ export async function* fetchAhead(
   };
 
   try {
-    let before: FetchedBlock | undefined;
+    let before: BlockHeader | undefined;
     for (;;) {
       fill();
       const fetching = underWay.shift();
       if (fetching === undefined) return;
-      const block = await fetching;
-      if (before !== undefined) expectChild(before, block);
-      before = block;
+      const { header, taken } = await fetching;
+      if (before !== undefined) expectChild(before, header);
+      before = header;
       fill(); // while the caller is busy with this one
-      yield block;
+      yield taken;
     }
   } finally {
     cancel.abort();
   }
 }
 
-function expectChild(parent: FetchedBlock, block: FetchedBlock): void {
-  if (block.header.parentHash === parent.header.hash) return;
+interface TakenBlock<Taken> {
+  readonly header: BlockHeader;
+  readonly taken: Taken;
+}
+
+async function fetchOne<Taken>(
+  nodes: Pick<ChainNodes, "blockByNumber">,
+  number: bigint,
+  take: (block: FetchedBlock) => Taken,
+  signal: AbortSignal,
+): Promise<TakenBlock<Taken>> {
+  const block = await nodes.blockByNumber(number, signal);
+  return { header: block.header, taken: take(block) };
+}
+
+function expectChild(parent: BlockHeader, header: BlockHeader): void {
+  if (header.parentHash === parent.hash) return;
   throw new TemporaryError(
     "node_answer_invalid",
     "Blocks that were fetched together are of different branches",
     {
-      number: block.header.number,
-      hash: block.header.hash,
-      parentHash: block.header.parentHash,
-      expectedParentHash: parent.header.hash,
+      number: header.number,
+      hash: header.hash,
+      parentHash: header.parentHash,
+      expectedParentHash: parent.hash,
     },
   );
 }
