@@ -171,7 +171,7 @@ async function untilTrue(
   anvil: Anvil,
   query: string,
   what: string,
-  timeoutMs = 20_000,
+  timeoutMs = 45_000,
 ): Promise<void> {
   const isTrue = async () => {
     const { hash } = await anvil.head();

@@ -101,7 +101,7 @@ function watch(child: ChildProcess): DaemonProcess {
       child.kill(signal);
       return exited;
     },
-    line: async (fits, timeoutMs = 20_000) => {
+    line: async (fits, timeoutMs = 60_000) => {
       const found = await waitFor(() => lines.find(fits) ?? (isRunning() ? undefined : "gone"), {
         timeoutMs,
         what: "a line in the daemon's log",

@@ -48,7 +48,7 @@ export interface CommandResult {
   readonly stderr: readonly LogLine[];
 }
 
-const READY_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 60_000;
 
 /** Of tests only: 32 bytes. */
 const SECRET_KEY = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
