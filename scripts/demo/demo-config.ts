@@ -16,6 +16,7 @@ export function demoConfig(anvil: Anvil, cast: Cast, dataDir: string, port: numb
     dataDir,
     http: { host: "127.0.0.1", port, publicUrl: `http://127.0.0.1:${port}` },
     callbacks: {
+      // Twice this and ten seconds later, what a killed daemon was just sending is sent again.
       timeout: "5s",
       // Days are too long for a demo.
       schedule: ["0s", "200ms", "500ms", "1s", "2s", "5s", "10s", "30s"],

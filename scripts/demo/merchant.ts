@@ -30,8 +30,9 @@ export interface Merchant {
   readonly broken: Promise<never>;
 }
 
-/** Long enough for a daemon that was killed to be back, its lease to run out, and a sweep. */
-export const TOLD_TIMEOUT_MS = 30_000;
+/** Long enough for a killed daemon's claims to run out (20 s), or for an attempt that timed out to be made again (60 s). */
+export const TOLD_TIMEOUT_MS = 90_000;
+const SAY_SO_AFTER_MS = 5_000;
 
 const PROGRAM = fileURLToPath(new URL("../../examples/merchant/merchant.mjs", import.meta.url));
 
@@ -67,8 +68,21 @@ export async function startMerchant(
 
   const { url, broken, secretFile } = await runProgram(tools, take);
   await writeFile(secretFile, await register(`${url}/callbacks`), { mode: 0o600 });
-  const wait = (condition: () => boolean, what: string) =>
-    waitFor(condition, { timeoutMs: TOLD_TIMEOUT_MS, what }).then(() => undefined);
+  const wait = async (condition: () => boolean, what: string) => {
+    const over = new AbortController();
+    void systemClock.sleep(SAY_SO_AFTER_MS, over.signal).then(() => {
+      if (over.signal.aborted) return;
+      tools.narrator.act(
+        "demo",
+        `waits for ${what}; a callback that a kill cut off is sent again after 20 s`,
+      );
+    });
+    try {
+      await waitFor(condition, { timeoutMs: TOLD_TIMEOUT_MS, what });
+    } finally {
+      over.abort();
+    }
+  };
 
   return {
     url,
