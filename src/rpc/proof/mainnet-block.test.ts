@@ -1,18 +1,14 @@
 /**
  * A block of Ethereum's mainnet, 21925176, with 202 receipts and 463 logs. It is not part of the project: the
- * folder with `mainnet-21925176/` is named by DEPOSITD_FIXTURES, or lies beside the project.
+ * folder with `mainnet-21925176/` is named by DEPOSITD_FIXTURES.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadFastKeccak } from "../../core/keccak.ts";
 import { type BlockProof, type ProofPart, proveBlock, type RawBlock } from "./proof-level.ts";
 
-const folder = join(
-  process.env["DEPOSITD_FIXTURES"] ?? fileURLToPath(new URL("../../../../shared/fixtures", import.meta.url)),
-  "mainnet-21925176",
-);
+const folder = join(process.env["DEPOSITD_FIXTURES"] ?? "", "mainnet-21925176");
 const isThere = existsSync(join(folder, "receipts.json"));
 
 interface Log {
