@@ -5,7 +5,7 @@
 import { bytesToHex } from "../../core/hex.ts";
 import { type Fields, isFields } from "../answer.ts";
 import { OP_DEPOSIT, readType, typeName } from "./envelope-type.ts";
-import { attempt, PROVED, type Proof, shorten, Unprovable, unproved } from "./proof.ts";
+import { attempt, isSame, PROVED, type Proof, quote, Unprovable, unproved } from "./proof.ts";
 import { closeList, hashSince, type RlpWriter, writeFixedData, writeQuantity } from "./rlp.ts";
 
 const ADDRESS_BYTES = 20;
@@ -54,8 +54,8 @@ function expectContract(writer: RlpWriter, transaction: Fields, receipt: Fields,
   closeList(writer, since);
   const made = bytesToHex(hashSince(writer, since).subarray(-ADDRESS_BYTES));
   writer.size = since;
-  if (made === String(told).toLowerCase()) return;
-  const names = `${shorten(String(told))}, but its sender and nonce make ${made}`;
+  if (isSame(made, told)) return;
+  const names = `${quote(told)}, but its sender and nonce make ${made}`;
   throw new Unprovable("differs", `Receipt ${index} names the contract ${names}`);
 }
 

@@ -4,6 +4,7 @@
  * fork has added it.
  */
 import { type Fields, isFields } from "../answer.ts";
+import { findType, typeName } from "./envelope-type.ts";
 
 /** What a node says may be long and much. Beyond this it explains nothing. */
 const MAX_NAMES = 300;
@@ -16,13 +17,13 @@ const MAX_NAME_LENGTH = 64;
 export function blockShape(header: unknown, receipts: readonly unknown[]): string[] {
   const names: string[] = [];
   if (isFields(header)) addNames(names, "header", header);
-  const seen = new Set<unknown>();
+  const seen = new Set<number>();
   for (const receipt of receipts) {
-    if (!isFields(receipt) || seen.has(receipt["type"])) continue;
-    seen.add(receipt["type"]);
-    const type = String(receipt["type"]).slice(0, MAX_NAME_LENGTH);
-    names.push(`type.${type}`);
-    addNames(names, `receipt.${type}`, receipt);
+    const type = isFields(receipt) ? findType(receipt) : null;
+    if (!isFields(receipt) || type === null || seen.has(type)) continue;
+    seen.add(type);
+    names.push(`type.${typeName(type)}`);
+    addNames(names, `receipt.${typeName(type)}`, receipt);
     if (names.length >= MAX_NAMES) break;
   }
   return names.slice(0, MAX_NAMES);

@@ -1,6 +1,6 @@
 /** The type of a transaction or a receipt (EIP-2718): the byte in front of its encoding. */
 import type { Fields } from "../answer.ts";
-import { shorten, Unprovable } from "./proof.ts";
+import { quote, Unprovable } from "./proof.ts";
 
 /** Has no byte in front. Nodes of before 2021 tell no type at all. */
 export const LEGACY = 0;
@@ -15,11 +15,17 @@ const TYPE = /^0x[0-9a-f]{1,2}$/i;
 
 /** @throws {Unprovable} `unreadable` when it is none that can be */
 export function readType(fields: Fields): number {
+  const type = findType(fields);
+  if (type !== null) return type;
+  throw new Unprovable("unreadable", `A type is not one: ${quote(fields["type"])}`);
+}
+
+/** `null` when it is none that can be. */
+export function findType(fields: Fields): number | null {
   const told = fields["type"];
   if (told === undefined || told === null) return LEGACY;
   const type = typeof told === "string" && TYPE.test(told) ? Number(told) : Number.NaN;
-  if (type <= LAST_TYPE) return type;
-  throw new Unprovable("unreadable", `A type is not one: ${shorten(String(told))}`);
+  return type <= LAST_TYPE ? type : null;
 }
 
 export function typeName(type: number): string {

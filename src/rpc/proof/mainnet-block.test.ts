@@ -242,7 +242,22 @@ describe.runIf(isThere)("a block of the mainnet", () => {
   });
 
   it("is never a crash, whatever is in the place of a field", () => {
-    const junk = [undefined, null, 0, -1, "", "0x", "0xzz", "0x1", [], {}, [null], true, "\u0130".repeat(66)];
+    const junk: unknown[] = [
+      { toString: 1, valueOf: 1 },
+      undefined,
+      null,
+      0,
+      -1,
+      "",
+      "0x",
+      "0xzz",
+      "0x1",
+      [],
+      {},
+      [null],
+      true,
+      "\u0130".repeat(66),
+    ];
     const paths = [
       ...Object.keys(readBlock().header).map((name) => ["header", name]),
       ...["type", "status", "cumulativeGasUsed", "logs", "logsBloom"].map((name) => ["receipts", 0, name]),

@@ -1,6 +1,8 @@
 import { type Hex, keccak256, toRlp } from "viem";
 import { describe, expect, it } from "vitest";
 import { proveBlock } from "./proof-level.ts";
+import { proveSender } from "./prove-sender.ts";
+import { createRlpWriter } from "./rlp.ts";
 
 const HASH: Hex = `0x${"11".repeat(32)}`;
 const EMPTY_TRIE = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421";
@@ -65,5 +67,40 @@ describe("the level of a block", () => {
     const proof = proveBlock({ header: null, transactions: [null], receipts: [7], withdrawals: "0x" });
     expect(proof).toMatchObject({ level: "none", logCount: 0 });
     expect(proof.unproved).toHaveLength(5);
+  });
+
+  it("is never a crash, whatever is in the place of a field", () => {
+    const call = { nonce: "0x0", gasPrice: "0x1", gas: "0x5208", to: null, value: "0x1", input: "0x" };
+    const signature = { v: "0x25", r: HASH, s: HASH };
+    const transaction = { ...call, ...signature, type: "0x0", hash: HASH, from: `0x${"ab".repeat(20)}` };
+    const receipt = { ...blockOfOne("0x02").receipts[0], type: "0x0", contractAddress: HASH };
+    // `String` throws for the first: JSON can make it.
+    const junk: unknown[] = [
+      { toString: 1, valueOf: 1 },
+      undefined,
+      null,
+      7,
+      "",
+      "0x",
+      "0xzz",
+      [],
+      {},
+      [null],
+    ];
+    for (const value of junk) {
+      for (const type of ["0x0", "0x1", "0x3", "0x4", "0x7e", "0x6a"]) {
+        for (const name of [...Object.keys(transaction), "accessList", "authorizationList", "sourceHash"]) {
+          const told = { ...transaction, type, accessList: [], [name]: value };
+          const block = { ...blockOfOne("0x02"), receipts: [{ ...receipt, type }], transactions: [told] };
+          expect(() => proveBlock(block), name).not.toThrow();
+          expect(() => proveSender(createRlpWriter(), told), name).not.toThrow();
+        }
+      }
+      for (const name of [...Object.keys(receipt), "depositNonce", "depositReceiptVersion"]) {
+        const told = { ...receipt, type: "0x7e", depositReceiptVersion: "0x1", [name]: value };
+        const block = { ...blockOfOne("0x7e"), receipts: [told], transactions: [transaction] };
+        expect(() => proveBlock(block), name).not.toThrow();
+      }
+    }
   });
 });

@@ -20,7 +20,7 @@
 import { type Fields, isFields } from "../answer.ts";
 import { proveAgreement } from "./agreement.ts";
 import { blockShape } from "./block-shape.ts";
-import { OP_DEPOSIT, typeName } from "./envelope-type.ts";
+import { findType, OP_DEPOSIT } from "./envelope-type.ts";
 import { proveHeaderHash } from "./header-hash.ts";
 import { proveBlooms } from "./logs-bloom.ts";
 import { attempt, PROVED, type Proof, unproved } from "./proof.ts";
@@ -117,7 +117,7 @@ function proveWithdrawals(writer: RlpWriter, raw: RawBlock, header: Fields, rece
   const proof = proveWithdrawalsRoot(writer, raw.withdrawals, header["withdrawalsRoot"]);
   if (proof.isProved || !receipts.isProved) return proof;
   const [first] = raw.receipts;
-  const isOpStack = isFields(first) && first["type"] === typeName(OP_DEPOSIT);
+  const isOpStack = isFields(first) && findType(first) === OP_DEPOSIT;
   return isOpStack && Array.isArray(raw.withdrawals) && raw.withdrawals.length === 0 ? PROVED : proof;
 }
 

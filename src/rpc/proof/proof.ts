@@ -51,13 +51,21 @@ export function attempt(writer: { size: number }, work: () => Proof): Proof {
 
 /** @param claimed as the node told it, in whatever case */
 export function compareHashes(what: string, computed: string, claimed: unknown): Proof {
-  if (computed === claimed) return PROVED;
+  if (isSame(computed, claimed)) return PROVED;
   if (typeof claimed !== "string") return unproved("unreadable", `${what} is missing`);
-  if (computed === claimed.toLowerCase()) return PROVED;
-  return unproved("differs", `${what} is ${shorten(claimed)}, but what was told makes ${computed}`);
+  return unproved("differs", `${what} is ${quote(claimed)}, but what was told makes ${computed}`);
 }
 
-/** What a node says may be of any length. */
-export function shorten(text: string): string {
-  return text.length > 70 ? `${text.slice(0, 70)}…` : text;
+/** @param computed in lower case */
+export function isSame(computed: string, told: unknown): boolean {
+  return computed === told || (typeof told === "string" && computed === told.toLowerCase());
+}
+
+/**
+ * What a node told, for a reason. It may be of any length, and need not be text: `String` throws for an object
+ * that JSON gave a `toString` of its own.
+ */
+export function quote(told: unknown): string {
+  if (typeof told !== "string") return told === null ? "null" : typeof told;
+  return told.length > 70 ? `${told.slice(0, 70)}…` : told;
 }

@@ -6,7 +6,7 @@ import { recoverAddress } from "ox/Secp256k1";
 import { type Fields, isFields } from "../answer.ts";
 import { writeSignedPart } from "./encode-transaction.ts";
 import { LEGACY, OP_DEPOSIT, readType } from "./envelope-type.ts";
-import { attempt, PROVED, type Proof, shorten, Unprovable, unproved } from "./proof.ts";
+import { attempt, isSame, PROVED, type Proof, quote, Unprovable, unproved } from "./proof.ts";
 import { hashSince, type RlpWriter } from "./rlp.ts";
 
 /**
@@ -20,9 +20,8 @@ export function proveSender(writer: RlpWriter, transaction: unknown): Proof {
     const since = writer.size;
     writeSignedPart(writer, transaction);
     const sender = recover(hashSince(writer, since), transaction);
-    const told = String(transaction["from"]).toLowerCase();
-    if (sender === told) return PROVED;
-    return unproved("differs", `The sender is told as ${shorten(told)}, but ${sender} signed`);
+    if (isSame(sender, transaction["from"])) return PROVED;
+    return unproved("differs", `The sender is told as ${quote(transaction["from"])}, but ${sender} signed`);
   });
 }
 

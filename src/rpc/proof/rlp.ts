@@ -10,7 +10,7 @@
  */
 import { keccak256 } from "../../core/keccak.ts";
 import { decodeHex, digitAt } from "./decode-hex.ts";
-import { shorten, Unprovable } from "./proof.ts";
+import { quote, Unprovable } from "./proof.ts";
 
 export interface RlpWriter {
   /** Filled from its end; grows. */
@@ -146,6 +146,5 @@ function grow(writer: RlpWriter, size: number): void {
 
 function malformed(value: unknown, wanted: string, what: string): Unprovable {
   if (value === undefined || value === null) return new Unprovable("unreadable", `${what} is missing`);
-  const told = typeof value === "string" ? shorten(value) : typeof value;
-  return new Unprovable("unreadable", `${what} is not ${wanted}: ${told}`);
+  return new Unprovable("unreadable", `${what} is not ${wanted}: ${quote(value)}`);
 }

@@ -8,7 +8,7 @@ import { type Fields, isFields } from "../answer.ts";
 import { isKnownType, writeTransaction } from "./encode-transaction.ts";
 import { readType, typeName } from "./envelope-type.ts";
 import { orderedTrieRoot } from "./ordered-trie.ts";
-import { attempt, compareHashes, type Proof, shorten, Unprovable, unproved } from "./proof.ts";
+import { attempt, compareHashes, isSame, type Proof, quote, Unprovable, unproved } from "./proof.ts";
 import { hashSince, type RlpWriter, writeEmpty } from "./rlp.ts";
 
 /**
@@ -43,9 +43,8 @@ function writeAndCheck(writer: RlpWriter, transaction: Fields, index: number): v
   const since = writer.size;
   writeTransaction(writer, transaction);
   const hash = bytesToHex(hashSince(writer, since));
-  if (hash === transaction["hash"]) return;
-  const told = shorten(String(transaction["hash"]));
-  if (hash === told.toLowerCase()) return;
+  if (isSame(hash, transaction["hash"])) return;
+  const told = quote(transaction["hash"]);
   throw new Unprovable(
     "differs",
     `Transaction ${index} has the hash ${told}, but what was told makes ${hash}`,
