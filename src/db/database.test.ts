@@ -18,3 +18,10 @@ describe("a connection that breaks", () => {
     expect(await test.database.query("SELECT 1 AS one")).toEqual([{ one: 1 }]);
   });
 });
+
+describe("a transaction of a process that is frozen", () => {
+  it("H7: is ended by the database, so that it does not hold its locks for ever", async () => {
+    const [setting] = await test.database.query<object>("SHOW idle_in_transaction_session_timeout");
+    expect(setting).toEqual({ idle_in_transaction_session_timeout: "10s" });
+  });
+});

@@ -38,8 +38,12 @@ export interface DatabaseOptions {
  * Statements here touch few rows by index, however large their tables are. With the default cost of a random page
  * (4, a spinning disk) the planner reads small tables whole instead; compiling such statements costs more than
  * running them.
+ *
+ * A transaction here never waits for anything but the database. One that does is of a process that is frozen, or on
+ * a machine that is gone, and it would keep its locks, the chain's row among them, from whoever takes over.
  */
-const SESSION_SETTINGS = "SET random_page_cost = 1.1; SET jit = off";
+const SESSION_SETTINGS =
+  "SET random_page_cost = 1.1; SET jit = off; SET idle_in_transaction_session_timeout = '10s'";
 
 const INT8 = 20;
 
@@ -135,10 +139,10 @@ async function run<Row extends object>(
 }
 
 /**
- * SQLSTATE classes after which the same statement may succeed: 08 connection, 40 rollback (deadlock,
- * serialization), 53 resources (disk full, too many connections), 57P shutdown and restart.
+ * SQLSTATE classes after which the same statement may succeed: 08 connection, 25P03 idle too long in a transaction,
+ * 40 rollback (deadlock, serialization), 53 resources (disk full, too many connections), 57P shutdown and restart.
  */
-const TEMPORARY_STATES = /^(08|40|53|57P)/;
+const TEMPORARY_STATES = /^(08|25P03|40|53|57P)/;
 const TEMPORARY_SYSTEM_CODES = new Set([
   "ECONNREFUSED",
   "ECONNRESET",
