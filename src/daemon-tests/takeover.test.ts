@@ -1,0 +1,60 @@
+/** Two daemons on one database: one follows, the other takes over. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Address } from "../core/hex.ts";
+import { createDaemon, type Daemon } from "../testing/daemon.ts";
+import { waitFor } from "../testing/wait-for.ts";
+import { expectAgreement } from "./agreement.ts";
+import { describeOnEachQueue } from "./queue-backends.ts";
+import { type Rig, startRig } from "./rig.ts";
+import { seeded, startTraffic } from "./traffic.ts";
+
+const FREEZES = 4;
+
+describeOnEachQueue("two daemons on one database", (backend) => {
+  let rig: Rig;
+  let second: Daemon;
+  beforeAll(async () => {
+    rig = await startRig({ redisUrl: await backend.start() });
+    second = await createDaemon(rig.config);
+    await second.start();
+  });
+  afterAll(async () => {
+    await second.dispose();
+    await rig.stop();
+    await backend.stop();
+  });
+
+  const holder = async () => {
+    const [row] = await rig.test.database.query<{ lease_holder: string }>(
+      "SELECT lease_holder FROM chains WHERE lease_until > now()",
+    );
+    return row?.lease_holder;
+  };
+  /** The holder's name has the number of its process in it. */
+  const isHeldBy = async (daemon: Daemon) => (await holder())?.includes(`:${daemon.process().pid}:`) === true;
+
+  it("H1, H7: one follows at a time; the other takes over from one that is frozen, whose late writes are refused", {
+    timeout: 180_000,
+  }, async () => {
+    const users: Record<string, Address> = { alice: await rig.watch("alice"), bob: await rig.watch("bob") };
+    const traffic = startTraffic(rig, {
+      users: Object.values(users),
+      random: seeded(17),
+      pauseMs: 30,
+      reorgShare: 0.1,
+    });
+    for (let freeze = 0; freeze < FREEZES; freeze++) {
+      await waitFor(holder, { what: "somebody to follow" });
+      const [leader, other] = (await isHeldBy(second)) ? [second, rig.daemon] : [rig.daemon, second];
+      leader.process().signal("SIGSTOP");
+      // Frozen within a transaction it holds the chain's row, until the database ends its session.
+      await waitFor(() => isHeldBy(other), { timeoutMs: 30_000, what: "the other to take over" }).finally(
+        () => leader.process().signal("SIGCONT"),
+      );
+    }
+    await traffic.stop();
+    await rig.mineDeep();
+    await expectAgreement(rig, users);
+    expect([rig.daemon.process().isRunning(), second.process().isRunning()]).toEqual([true, true]);
+  });
+});
