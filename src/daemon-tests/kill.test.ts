@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Address } from "../core/hex.ts";
 import { systemClock } from "../runtime/clock.ts";
+import { waitFor } from "../testing/wait-for.ts";
 import { expectAgreement } from "./agreement.ts";
 import { describeOnEachQueue } from "./queue-backends.ts";
 import { type Rig, startRig } from "./rig.ts";
@@ -44,10 +45,34 @@ describeOnEachQueue("a daemon that is killed", (backend) => {
   });
 });
 
-/** One kill in five comes while the daemon starts, the others once it follows the chain. */
+/** What a write transaction of the daemon may be at: its statement names one of these tables. */
+const AIMS = [
+  "block_refs",
+  "INTO deposits",
+  "UPDATE deposits",
+  "ledger_accounts",
+  "ledger_entries",
+  "INTO events",
+  "COMMIT",
+];
+
+/** One kill in five comes while the daemon starts, two some time after, two in the middle of a write transaction. */
 async function untilRandomMoment(rig: Rig, random: () => number): Promise<void> {
   const process = rig.daemon.process();
-  if (random() < 0.2) return systemClock.sleep(random() * 1_000);
+  const kind = random();
+  if (kind < 0.2) return systemClock.sleep(random() * 1_000);
   await process.line(({ msg }) => msg === "Took the lease");
-  return systemClock.sleep(random() * 400);
+  if (kind < 0.6) return systemClock.sleep(random() * 400);
+  const aim = AIMS[Math.floor(random() * AIMS.length)] ?? "";
+  // A statement that is too quick to be seen is as good a moment as any other.
+  await waitFor(() => isWriting(rig, aim), { timeoutMs: 1_500, intervalMs: 0 }).catch(() => undefined);
+}
+
+async function isWriting(rig: Rig, aim: string): Promise<boolean> {
+  const rows = await rig.test.database.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'depositd'
+       AND backend_xid IS NOT NULL AND strpos(query, $1) > 0`,
+    [aim],
+  );
+  return rows.length > 0;
 }
