@@ -57,7 +57,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     void started.ended.then((how) => {
       if (stagehand.isClearing()) return;
       shortLives = systemClock.monotonic() - startedAt < SHORT_LIFE_MS ? shortLives + 1 : 0;
-      if (!wasReady || shortLives >= MAX_SHORT_LIVES) {
+      const cannotStart = !wasReady && how.startsWith("exit code");
+      if (cannotStart || shortLives >= MAX_SHORT_LIVES) {
         return breakDown(new ProgramFailed("depositd", how, started.lastLines()));
       }
       narrator.act(

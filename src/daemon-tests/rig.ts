@@ -52,7 +52,7 @@ export interface Rig {
   /** Waits until the cursor is at the head, all that is due there is settled, and all is told. */
   quiet(timeoutMs?: number): Promise<void>;
   /** Mines what is in the mempool and so many blocks on top that it is unlocked, and waits for all of it. */
-  mineDeep(): Promise<void>;
+  mineDeep(timeoutMs?: number): Promise<void>;
   /**
    * After a kill: what the dead daemon held runs out now instead of within a minute. It only makes tests shorter;
    * the passing of time would do the same.
@@ -112,9 +112,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     balancesOf: (userId) => balancesOf(api, userId),
     caughtUp,
     quiet,
-    mineDeep: async () => {
+    mineDeep: async (timeoutMs) => {
       await anvil.mine(UNLOCK_DEPTH);
-      await quiet();
+      await quiet(timeoutMs);
     },
     expireHolds: async () => {
       await test.database.query("UPDATE chains SET lease_until = now() WHERE lease_until > now()");

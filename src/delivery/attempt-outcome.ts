@@ -14,7 +14,7 @@
  * - `redirect`         answered 3xx; redirects are not followed
  * - `status`           answered with another status than 2xx
  * - `protocol`         the answer is not HTTP
- * - `local`            this machine could not try (no file handles, no ports, stopping): not the merchant's fault
+ * - `local`            this machine could not try (no file handles, no ports, frozen, stopping): not the merchant's fault
  */
 export const ATTEMPT_ERRORS = [
   "timeout",
@@ -55,6 +55,20 @@ export class AttemptError extends Error {
     this.name = "AttemptError";
     this.errorClass = errorClass;
   }
+}
+
+/** A timer that fires so late tells of this process (frozen, starved), not of the endpoint. */
+const STOOD_STILL_MS = 2_000;
+
+/**
+ * What a time limit means that has passed.
+ *
+ * @param lateMs how long after the limit it was noticed
+ */
+export function timedOut(message: string, lateMs: number): AttemptError {
+  return lateMs > STOOD_STILL_MS
+    ? new AttemptError("local", "this process stood still")
+    : new AttemptError("timeout", message);
 }
 
 const CLASS_BY_CODE: Readonly<Record<string, AttemptErrorClass>> = {

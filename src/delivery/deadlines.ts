@@ -9,15 +9,16 @@ const TICK_MS = 20;
 
 export interface Deadlines {
   /**
-   * Calls `onDue` once, `ms` from now or a little later.
+   * Calls `onDue` once, `ms` from now or a little later, and tells it how many milliseconds later: much, when this
+   * process was frozen.
    *
    * @returns calls it off
    */
-  set(ms: number, onDue: () => void): () => void;
+  set(ms: number, onDue: (lateMs: number) => void): () => void;
 }
 
 export function createDeadlines(clock: Clock): Deadlines {
-  const entries = new Set<{ readonly at: number; readonly onDue: () => void }>();
+  const entries = new Set<{ readonly at: number; readonly onDue: (lateMs: number) => void }>();
   let isTicking = false;
 
   async function tick(): Promise<void> {
@@ -27,7 +28,7 @@ export function createDeadlines(clock: Clock): Deadlines {
       for (const entry of entries) {
         if (entry.at > now) continue;
         entries.delete(entry);
-        entry.onDue();
+        entry.onDue(now - entry.at);
       }
     }
     isTicking = false;

@@ -83,6 +83,17 @@ describe("an attempt", () => {
     expect(await attempt(egress(), merchant.url, 200)).toMatchObject({ httpStatus: null, error: "timeout" });
   });
 
+  it("blames itself, not the endpoint, when this process was frozen beyond the limit", async () => {
+    const merchant = await sink();
+    merchant.answer({ trouble: "hang" });
+    let frozenMs = 0;
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + frozenMs };
+    const outcome = attempt(egress({ clock }), merchant.url, 200);
+    await merchant.received(1);
+    frozenMs = 20_000;
+    expect(await outcome).toMatchObject({ httpStatus: null, error: "local" });
+  });
+
   it("G3: does not follow a redirect: a failure, with the status kept", async () => {
     const elsewhere = await sink();
     const merchant = await sink();

@@ -15,6 +15,7 @@ import {
   classifyError,
   errorOfStatus,
   parseRetryAfter,
+  timedOut,
 } from "./attempt-outcome.ts";
 import { assertCallbackUrl } from "./callback-url.ts";
 import { createDeadlines, type Deadlines } from "./deadlines.ts";
@@ -146,8 +147,8 @@ function createAnswerHandler(clock: Clock, settle: (answer: Answer) => void) {
     onResponseEnd: () => finish(),
     onResponseError: (_controller, error) => finish(coerceError(error)),
   };
-  const timeOut = () => {
-    if (!isSettled) finish(new AttemptError("timeout", "no answer in time"));
+  const timeOut = (lateMs: number) => {
+    if (!isSettled) finish(timedOut("no answer in time", lateMs));
   };
   return { handler, timeOut };
 }

@@ -11,7 +11,7 @@ import { isIP, type LookupFunction, connect as openSocket, type Socket } from "n
 import { buildConnector } from "undici";
 import { coerceError } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { AttemptError, classifyError } from "./attempt-outcome.ts";
+import { AttemptError, classifyError, timedOut } from "./attempt-outcome.ts";
 import type { ResolveHost } from "./resolve-host.ts";
 
 export interface GuardedConnectorOptions {
@@ -79,8 +79,10 @@ function openGuarded(target: buildConnector.Options, options: GuardedConnectorOp
     if (peer === undefined || !options.isAllowedAddress(peer)) return finish(blocked(), null);
     finish(null, socket);
   });
-  void options.clock.sleep(options.connectTimeoutMs, ended.signal).then(() => {
-    finish(new AttemptError("timeout", "could not connect in time"), null);
+  const { clock, connectTimeoutMs } = options;
+  const dueAt = clock.monotonic() + connectTimeoutMs;
+  void clock.sleep(connectTimeoutMs, ended.signal).then(() => {
+    finish(timedOut("could not connect in time", clock.monotonic() - dueAt), null);
   });
 }
 
