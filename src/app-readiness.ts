@@ -1,6 +1,7 @@
 /** How every part of this process is, for `/readyz`. */
 import { coerceError, DepositdError } from "./core/errors.ts";
 import type { Database } from "./db/database.ts";
+import type { LoadProgress } from "./flow/watch-addresses.ts";
 import type { ChainReadiness, NodeReadiness, PartReadiness, Readiness } from "./http/readiness.ts";
 import type { NodeStatus } from "./rpc/node-record.ts";
 import type { ChainConfig } from "./runtime/config/config.ts";
@@ -13,6 +14,8 @@ export interface ReadinessParts {
   /** What keeps the daemon from starting its work, if anything does. */
   startProblem(): string | null;
   pingQueue(): Promise<void>;
+  /** How far the watched addresses are loaded, while they are: no chain is followed before. */
+  loadProgress(): LoadProgress | null;
   nodesOf(chainId: number): readonly NodeStatus[];
   workers(): readonly WorkerHealth[];
 }
@@ -23,9 +26,11 @@ export async function readReadiness(parts: ReadinessParts): Promise<Readiness> {
   const startProblem = parts.startProblem();
   const [states, queue] = await Promise.all([readStates(parts.database), probe(() => parts.pingQueue())]);
   const database = "problem" in states ? states : fine;
-  const chains = parts.chains.map((chain) =>
-    chainReadiness(chain, "problem" in states ? undefined : states.get(chain.id), parts.nodesOf(chain.id)),
-  );
+  const loading = loadProblem(parts.loadProgress());
+  const chains = parts.chains.map((chain) => {
+    const state = "problem" in states ? undefined : states.get(chain.id);
+    return { ...chainReadiness(chain, state, parts.nodesOf(chain.id)), ...loading };
+  });
   const workers = parts.workers().map((worker) => ({ name: worker.name, ...workerProblem(worker) }));
   const starting: PartReadiness = startProblem === null ? database : { ready: false, problem: startProblem };
   const all: readonly PartReadiness[] = [starting, queue, ...chains, ...workers];
@@ -48,6 +53,13 @@ async function probe(ask: () => Promise<void>): Promise<PartReadiness> {
   } catch (rawError) {
     return { ready: false, problem: problemText(rawError) };
   }
+}
+
+/** Over a chain's own problem: whatever that is, it waits for this first. */
+function loadProblem(progress: LoadProgress | null): PartReadiness | null {
+  if (progress === null) return null;
+  const { loaded, total } = progress;
+  return { ready: false, problem: `It is loading the watched addresses: ${loaded} of ${total}` };
 }
 
 function chainReadiness(

@@ -7,7 +7,7 @@ import type { FollowerMetrics } from "./flow/follower-parts.ts";
 import { ingestContextOf } from "./flow/ingest-context.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
 import type { Wakers } from "./flow/wake-workers.ts";
-import type { AddressWatch } from "./flow/watch-addresses.ts";
+import type { AddressLoader } from "./flow/watch-addresses.ts";
 import { deleteIdempotencyKeys } from "./merchants/idempotency-store.ts";
 import type { ChainNodes } from "./rpc/chain-nodes.ts";
 import type { Clock } from "./runtime/clock.ts";
@@ -27,32 +27,33 @@ export interface WorkerParts {
   readonly instance: string;
 }
 
-/** One follower for each chain. */
+/** One follower for each chain. The addresses are loaded by the first that runs, and all wait for it. */
 export function scanWorkers(
   parts: WorkerParts,
   nodesOf: ReadonlyMap<number, ChainNodes>,
   assetsOf: ReadonlyMap<number, readonly KnownAsset[]>,
-  watch: AddressWatch,
+  addresses: AddressLoader,
 ): Worker[] {
   return parts.config.chains.flatMap((chain) => {
     const nodes = nodesOf.get(chain.id);
     if (nodes === undefined) return [];
     const assets = assetsOf.get(chain.id) ?? [];
     return [
-      { name: `follow ${chain.id}`, run: (signal) => follow(parts, chain, nodes, assets, watch, signal) },
+      { name: `follow ${chain.id}`, run: (signal) => follow(parts, chain, nodes, assets, addresses, signal) },
     ];
   });
 }
 
-function follow(
+async function follow(
   parts: WorkerParts,
   chain: ChainConfig,
   nodes: ChainNodes,
   assets: readonly KnownAsset[],
-  watch: AddressWatch,
+  addresses: AddressLoader,
   signal: AbortSignal,
 ): Promise<void> {
   const { database, wakers, clock, logger } = parts;
+  const watch = await addresses.load(signal);
   const ingest = ingestContextOf(database, chain, assets, watch);
   const { leaseMs } = parts.config;
   const metrics = followerMetrics(parts.metrics, clock);

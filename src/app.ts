@@ -23,7 +23,7 @@ import { openUnpreparedDatabase } from "./db/open-database.ts";
 import { createDeliverer, type Deliverer } from "./flow/deliver-callbacks.ts";
 import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
 import { createWakers, type Wakers } from "./flow/wake-workers.ts";
-import { loadAddressWatch } from "./flow/watch-addresses.ts";
+import { type AddressLoader, createAddressLoader } from "./flow/watch-addresses.ts";
 import type { HttpParts } from "./http/parts.ts";
 import { createHttpServer } from "./http/server.ts";
 import { type ChainNodes, createChainNodes } from "./rpc/chain-nodes.ts";
@@ -92,11 +92,13 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
     queue: undefined,
     wakeDeliverer: async () => undefined,
   };
+  const addresses = createAddressLoader(database, random);
   const readinessParts: ReadinessParts = {
     database,
     chains: roles.includes("scan") ? config.chains : [],
     startProblem: () => state.problem,
     pingQueue: async () => state.queue?.ping(),
+    loadProgress: addresses.progress,
     nodesOf: (chainId) => nodesOf.get(chainId)?.nodes() ?? [],
     workers: () => supervisor.health(),
   };
@@ -133,7 +135,8 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   closing.add("queue", () => queue.close(config.shutdownGraceMs));
   closing.add("workers", () => supervisor.stop());
   const base = { config, database, clock, logger, metrics, instance };
-  const { workers, wakers } = await buildWorkers({ ...base, roles, queue, secretBox, nodesOf, assetsOf });
+  const built = { ...base, roles, queue, secretBox, nodesOf, assetsOf, addresses };
+  const { workers, wakers } = buildWorkers(built);
   supervisor.start(workers);
   state.wakeDeliverer = wakers.deliver;
   state.problem = null;
@@ -155,9 +158,10 @@ interface BuildParts extends Omit<WorkerParts, "wakers"> {
   readonly secretBox: SecretBox;
   readonly nodesOf: ReadonlyMap<number, ChainNodes>;
   readonly assetsOf: RegisteredAssets;
+  readonly addresses: AddressLoader;
 }
 
-async function buildWorkers(parts: BuildParts): Promise<{ workers: Worker[]; wakers: Wakers }> {
+function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } {
   const { config, database, queue, clock, logger, metrics, roles } = parts;
   const deliverer = roles.includes("deliver")
     ? createDeliverer({
@@ -182,10 +186,8 @@ async function buildWorkers(parts: BuildParts): Promise<{ workers: Worker[]; wak
   const workerParts: WorkerParts = { ...parts, wakers };
 
   const workers: Worker[] = [housekeepingWorker(workerParts)];
-  if (roles.includes("scan")) {
-    const watch = await loadAddressWatch(database, systemRandom);
-    workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.assetsOf, watch));
-  }
+  if (roles.includes("scan"))
+    workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.assetsOf, parts.addresses));
   if (roles.includes("settle"))
     workers.push(...settleWorkers(settlerParts(workerParts, queue), config.shutdownGraceMs));
   if (deliverer !== undefined) workers.push(...deliverWorkers(queue, deliverer, config));

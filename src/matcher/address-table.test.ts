@@ -1,19 +1,20 @@
 import { describe, expect, it } from "vitest";
-import { bytesToHex, hexToBytes } from "../core/hex.ts";
+import { type Address, bytesToHex, hexToBytes } from "../core/hex.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { addressOf, hashOf } from "../testing/factory.ts";
 import { createAddressTable } from "./address-table.ts";
 import { matchTransfers } from "./match-transfers.ts";
 
 const seed = () => systemRandom.bytes(16);
+const packed = (addresses: readonly Address[]) => Buffer.concat(addresses.map(hexToBytes));
 const randomAddress = () => bytesToHex(systemRandom.bytes(20));
 
 describe("the address table", () => {
   it("never forgets an address, however often it grows, and confuses hardly any", () => {
     const table = createAddressTable(seed());
     const added = Array.from({ length: 50_000 }, randomAddress);
-    for (const [index, address] of added.entries())
-      table.add(index % 2 === 0 ? address : hexToBytes(address));
+    for (const address of added.slice(0, 25_000)) table.add(address);
+    table.addPacked(packed(added.slice(25_000)));
     expect(added.filter((address) => !table.mayContain(address))).toEqual([]);
     expect(table.size).toBe(50_000);
     const strangers = Array.from({ length: 50_000 }, randomAddress);
@@ -44,8 +45,32 @@ describe("the address table", () => {
   it("takes an address twice without counting it twice", () => {
     const table = createAddressTable(seed());
     table.add(addressOf("alice"));
-    table.add(hexToBytes(addressOf("alice")));
+    table.addPacked(packed([addressOf("alice"), addressOf("alice")]));
     expect(table.size).toBe(1);
+  });
+
+  it("makes room at once for as many as are reserved, and keeps what was there", () => {
+    const table = createAddressTable(seed());
+    const before = Array.from({ length: 600 }, randomAddress);
+    table.addPacked(packed(before));
+    table.reserve(20_000);
+    const { byteLength } = table;
+    const added = Array.from({ length: 20_000 }, randomAddress);
+    table.addPacked(packed(added));
+    expect(table.byteLength).toBe(byteLength);
+    expect([...before, ...added].filter((address) => !table.mayContain(address))).toEqual([]);
+    table.reserve(10);
+    expect(table.byteLength).toBe(byteLength);
+  });
+
+  it("takes at most 16 bytes for each address that was reserved", () => {
+    const table = createAddressTable(seed());
+    table.reserve(1_000_000);
+    expect(table.byteLength).toBeLessThan(16 * 1_000_000);
+  });
+
+  it("refuses bytes that are not whole addresses", () => {
+    expect(() => createAddressTable(seed()).addPacked(new Uint8Array(30))).toThrow(RangeError);
   });
 
   it("refuses a seed that could be guessed", () => {

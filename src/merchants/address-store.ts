@@ -71,19 +71,34 @@ export async function lastAddressNumber(tx: Sql): Promise<bigint> {
   return row?.number ?? 0n;
 }
 
-/** Addresses by the order of their registration, `after` excluded and `upTo` included. */
-export async function listAddresses(
-  sql: Sql,
-  range: { after: bigint; upTo: bigint; limit: number },
-): Promise<{ addresses: Address[]; lastNumber: bigint }> {
-  const rows = await sql.query<{ address: Buffer; number: bigint }>(
-    "SELECT address, number FROM watched_addresses WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3",
+/** How many there are, exactly: an index-only scan, a second for ten million. */
+export async function countAddresses(sql: Sql): Promise<number> {
+  const [row] = await sql.query<{ count: bigint }>("SELECT count(*) AS count FROM watched_addresses");
+  return Number(row?.count ?? 0n);
+}
+
+/** Registrations in their order: `after` excluded, `upTo` included, no more than `limit`. */
+export interface NumberRange {
+  readonly after: bigint;
+  readonly upTo: bigint;
+  readonly limit: number;
+}
+
+export interface PackedAddresses {
+  /** 20 bytes each, one after the other: ten million rows would be ten million objects on their way here. */
+  readonly packed: Uint8Array;
+  /** Of the last of them; `null` when the range holds none. */
+  readonly lastNumber: bigint | null;
+}
+
+export async function packAddresses(sql: Sql, range: NumberRange): Promise<PackedAddresses> {
+  const [row] = await sql.query<{ packed: Buffer | null; last: bigint | null }>(
+    `SELECT string_agg(address, ''::bytea) AS packed, max(number) AS last
+     FROM (SELECT address::bytea AS address, number FROM watched_addresses
+           WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3) AS page`,
     [range.after, range.upTo, range.limit],
   );
-  return {
-    addresses: rows.map((row) => bytesToHex(row.address)),
-    lastNumber: rows.at(-1)?.number ?? range.after,
-  };
+  return { packed: row?.packed ?? new Uint8Array(), lastNumber: row?.last ?? null };
 }
 
 function selectAddress(sql: Sql, address: Address): Promise<AddressRow[]> {
