@@ -139,7 +139,7 @@ function chainConfig(chain: ChainToRead): ChainConfig {
   return {
     id: chain.chainId,
     name: "bench",
-    nodes: [{ url: chain.url, wsUrl: null }],
+    nodes: [{ url: chain.url, wsUrl: null, maxConcurrency: null }],
     startBlock: chain.from,
     blockTimeMs: 1_000,
     pollIntervalMs: 100,

@@ -41,6 +41,7 @@ export const ERROR_CODES = [
   "node_answer_invalid",
   "node_method_missing",
   "node_error",
+  "node_on_other_branch",
   "wrong_chain",
   // following a chain
   "lease_lost",

@@ -41,7 +41,7 @@ export async function catchUp(
     concurrency: parts.chain.fetchConcurrency,
     signal,
   };
-  const fetched = fetchAhead(parts.nodes, options, (block) =>
+  const fetched = fetchAhead(parts.nodes.backfill, options, (block) =>
     extractTransfers(block, parts.ingest.nativeSource),
   );
   const committer = createCommitter(parts, local);

@@ -43,7 +43,7 @@ beforeEach(async () => {
   chain = {
     id: CHAIN_ID,
     name: "local",
-    nodes: [{ url: anvil.url, wsUrl: anvil.wsUrl }],
+    nodes: [{ url: anvil.url, wsUrl: anvil.wsUrl, maxConcurrency: null }],
     startBlock: 0n,
     blockTimeMs: 1_000,
     pollIntervalMs: 50,

@@ -49,14 +49,14 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
   }
 }
 
-/** The newest head a node spoke of over its WebSocket; used once, and only to save a round trip. */
+/** The newest head that the leading node spoke of over its WebSocket; used once, and only to save a round trip. */
 function watchHints(
   parts: FollowerParts,
   wakeup: Wakeup,
 ): { take(): BlockHeader | undefined; close(): void } {
   let newest: BlockHeader | undefined;
-  const close = parts.nodes.onHint((header) => {
-    newest = header;
+  const close = parts.nodes.onHint((header, isFromLeader) => {
+    if (isFromLeader) newest = header;
     wakeup.wake();
   });
   return {

@@ -157,17 +157,17 @@ describe("several nodes", () => {
     let now = 0;
     const clock = { ...systemClock, monotonic: () => now };
     const nodes = both({ clock, retry: { rounds: 1 } });
-    const asked = async () => {
-      for (const proxy of [first, second]) proxy.resetCalls();
+    const leading = async () => {
       await nodes.head();
-      return [first, second].map((proxy) => proxy.calls.get("eth_getBlockByNumber") ?? 0);
+      return nodes.nodes().findIndex((node) => node.isLeading);
     };
-    expect(await asked()).toEqual([1, 0]);
+    expect(await leading()).toBe(0);
     first.lie(lies.badGateway(), { methods: ["eth_getBlockByNumber"], times: 1 });
-    expect(await asked()).toEqual([1, 1]);
-    expect(await asked()).toEqual([0, 1]);
+    expect(await leading()).toBe(1);
+    expect(await leading()).toBe(1);
     now += 10_000;
-    expect(await asked()).toEqual([1, 0]);
+    // Its head has to be heard first, beside the look at the head.
+    await waitFor(async () => (await leading()) === 0, { what: "the first to lead again" });
   });
 
   it("rests as long as a node asked for with its 429", async () => {
@@ -194,6 +194,132 @@ describe("several nodes", () => {
   it("goes on with one node when the other is not there at all", async () => {
     const nodes = open(["http://127.0.0.1:9", second.url]);
     expect(await nodes.head()).toEqual(head);
+  });
+});
+
+describe("a head that is far above the others", () => {
+  const latest = { methods: ["eth_getBlockByNumber"] };
+  const toHex = (number: bigint) => `0x${number.toString(16)}`;
+  /** Every other answer about the head is 100,000 blocks ahead of the truth, under a hash that nobody knows. */
+  const jumping = (isKnownHash: boolean): lies.Lie => {
+    let count = 0;
+    return async (call) => {
+      const body = await call.forward();
+      if (call.params[0] !== "latest" || count++ % 2 === 0) return { status: 200, body };
+      const told = body["result"] as { number: string; hash: string };
+      const number = toHex(BigInt(told.number) + 100_000n);
+      const hash = isKnownHash ? told.hash : `0x${"7".repeat(64)}`;
+      return { status: 200, body: { ...body, result: { ...told, number, hash } } };
+    };
+  };
+
+  it.each([true, false])("C8: is not believed of the only node (its hash known: %s)", async (isKnownHash) => {
+    const nodes = one({ retry: { rounds: 1 } });
+    expect(await nodes.head()).toEqual(head);
+    first.lie(jumping(isKnownHash), latest);
+    expect(await nodes.head()).toEqual(head);
+    await expect(nodes.head()).rejects.toMatchObject({ code: "node_answer_invalid" });
+    expect(nodes.nodes()[0]?.headNumber).toBe(head.number);
+    expect(await nodes.head()).toEqual(head);
+  });
+
+  it("C8: is not believed of one of two, nor at the very first look", async () => {
+    first.lie(
+      lies.changed((block) => ({ ...(block as object), number: toHex(head.number + 100_000n) })),
+      latest,
+    );
+    const nodes = both({ retry: { rounds: 1 } });
+    expect(await nodes.head()).toEqual(head);
+    expect(nodes.nodes().map(({ isLeading, headNumber }) => [isLeading, headNumber])).toEqual([
+      [false, null],
+      [true, head.number],
+    ]);
+  });
+
+  it("C8: is believed when its blocks are there", async () => {
+    const far = await startAnvil({ mining: "manual" });
+    const nodes = open([far.url]);
+    await nodes.head();
+    const mined = await far.mine(200);
+    expect(await nodes.head()).toEqual(mined);
+    await far.stop();
+  });
+});
+
+describe("two nodes on different branches", () => {
+  let branchA: Anvil;
+  let branchB: Anvil;
+  let a: NodeProxy;
+  let b: NodeProxy;
+  beforeAll(async () => {
+    [branchA, branchB] = await Promise.all([
+      startAnvil({ mining: "manual" }),
+      startAnvil({ mining: "manual" }),
+    ]);
+    [a, b] = await Promise.all([startNodeProxy(branchA.url), startNodeProxy(branchB.url)]);
+    // The same genesis, and from then on blocks of their own: a sender each.
+    await branchB.sendEth(branchB.account(1).address, 1n);
+    await Promise.all([branchA.mine(5), branchB.mine(5)]);
+  });
+  afterEach(() => {
+    a.tellTruth();
+    b.tellTruth();
+  });
+  afterAll(async () => {
+    await Promise.all([a.stop(), b.stop()]);
+    await Promise.all([branchA.stop(), branchB.stop()]);
+  });
+
+  it("C10: follows the first through single failures, and through the other's being a block ahead", async () => {
+    let now = 0;
+    const nodes = open([a.url, b.url], {
+      clock: { ...systemClock, monotonic: () => now },
+      retry: { rounds: 2 },
+    });
+    const mine = await branchA.head();
+    expect(await nodes.head()).toEqual(mine);
+    for (let step = 0; step < 5; step++) {
+      if (step === 2) await branchB.mine();
+      a.lie(lies.badGateway(), { methods: ["eth_getBlockByNumber"], times: 1 });
+      expect(await nodes.head()).toEqual(mine);
+      now += 1_500;
+    }
+    expect(nodes.nodes().map(({ isLeading }) => isLeading)).toEqual([true, false]);
+  });
+
+  it("C10: follows the other once it is three blocks ahead, and stays there", async () => {
+    let now = 0;
+    const nodes = open([a.url, b.url], { clock: { ...systemClock, monotonic: () => now } });
+    await nodes.head();
+    const { number } = await branchA.head();
+    const ahead = await branchB.mine(Number(number + 3n - (await branchB.head()).number));
+    await waitFor(
+      async () => {
+        now += 1_500;
+        return (await nodes.head()).hash === ahead.hash;
+      },
+      { what: "the other node to be followed" },
+    );
+    await branchA.mine(2);
+    now += 1_500;
+    expect((await nodes.head()).hash).toBe(ahead.hash);
+  });
+
+  it("C10: follows the other when the first has not answered for ten seconds", async () => {
+    let now = 0;
+    const nodes = open([a.url, b.url], {
+      clock: { ...systemClock, monotonic: () => now },
+      retry: { rounds: 1 },
+    });
+    await nodes.head();
+    a.lie(lies.reset());
+    await branchA.mine(10);
+    const theirs = await branchB.mine();
+    const isBelow = theirs.number < (await branchA.head()).number;
+    expect(isBelow).toBe(true);
+    await expect(nodes.head()).rejects.toMatchObject({ retryable: true });
+    now += 10_001;
+    expect(await nodes.head()).toEqual(theirs);
   });
 });
 
@@ -256,7 +382,7 @@ describe("C7: another chain behind the URL", () => {
     first.tellTruth();
     now += 120_000;
     await nodes.head();
-    expect(nodes.nodes().map((node) => node.state)).toEqual(["ok", "ok"]);
+    await waitFor(() => nodes.nodes().every((node) => node.state === "ok"), { what: "both to be used" });
   });
 });
 
@@ -284,6 +410,22 @@ describe("probing", () => {
       ["node_method_missing"],
       [],
     ]);
+  });
+
+  it("C11: expects traces of one node at least before blocks are fetched, and leaves the other to its headers", async () => {
+    first.lie(lies.methodMissing(), { methods: ["debug_traceBlockByHash", "trace_block"] });
+    await expect(one({ internal: "trace" }).expectTraces()).rejects.toMatchObject({
+      code: "node_method_missing",
+      retryable: false,
+    });
+    await one({ internal: "none" }).expectTraces();
+    const nodes = both({ internal: "trace" });
+    await nodes.expectTraces();
+    await waitFor(() => nodes.nodes()[0]?.lacksTraces === true);
+    const current = await nodes.head();
+    first.resetCalls();
+    expect((await nodes.blockByHash(current.hash)).traces).toEqual([]);
+    expect(first.calls.get("eth_getBlockByHash")).toBeUndefined();
   });
 
   it("C7: names a node of another chain, and one that is not there", async () => {

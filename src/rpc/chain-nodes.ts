@@ -1,26 +1,39 @@
 /**
- * All nodes of one chain as if they were one: the first that is well is asked, the others when it fails, and
- * all of them again after a pause. One answer always comes from one node as a whole.
+ * All nodes of one chain as if they were one. For the head the leader is asked, and the others when it fails; for
+ * catching up all that are well share the work. One answer always comes from one node as a whole.
+ *
+ * Questions are for the head unless they are asked of `backfill`, which has a budget of its own at each node.
  */
-import { setMaxListeners } from "node:events";
 import type { BlockHeader } from "../core/chain.ts";
-import { DepositdError, FatalError, TemporaryError } from "../core/errors.ts";
+import { DepositdError, TemporaryError } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { type Random, systemRandom } from "../runtime/random.ts";
+import { orderForBackfill, orderForBlock, orderForHead } from "./choose-node.ts";
+import { createFailover, type Failover, type RetryPolicy, worthTelling } from "./failover.ts";
+import { createHeadWatch, type HeadWatch } from "./head-watch.ts";
 import { createHints } from "./hints.ts";
 import type { HttpLimits } from "./http-transport.ts";
 import { type ChainNode, type ChainQuestions, createNode } from "./node.ts";
 import type { NodeStatus } from "./node-record.ts";
 import type { NodeProbe } from "./probe.ts";
+import type { Purpose } from "./request-limit.ts";
 
 export interface ChainNodes extends ChainQuestions {
   readonly chainId: number;
+  /** The same questions for blocks that were missed: they never delay those about the head. */
+  readonly backfill: ChainQuestions;
   /** In the order of the config. */
   nodes(): NodeStatus[];
   /** What each node is and can do; opens no follower, changes no record. */
   probe(signal?: AbortSignal): Promise<NodeProbe[]>;
+  /**
+   * Makes sure that blocks can be had as the config wants them, before the first one is.
+   *
+   * @throws {FatalError} `node_method_missing` when inner calls are wanted, and no node offers traces
+   */
+  expectTraces(signal?: AbortSignal): Promise<void>;
   /**
    * Asks every node for its chain id anew.
    *
@@ -34,12 +47,15 @@ export interface ChainNodes extends ChainQuestions {
    *
    * @returns ends the listening
    */
-  onHint(listener: (header: BlockHeader) => void): () => void;
+  onHint(listener: HintListener): () => void;
   close(): Promise<void>;
 }
 
+/** @param isFromLeader the node's branch is the one that is followed; of another the block is not to be fetched */
+export type HintListener = (header: BlockHeader, isFromLeader: boolean) => void;
+
 export interface ChainNodesOptions {
-  readonly chain: Pick<ChainConfig, "id" | "nodes" | "internal" | "blockTimeMs" | "fetchConcurrency">;
+  readonly chain: Pick<ChainConfig, "id" | "nodes" | "internal" | "blockTimeMs">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random?: Random;
@@ -47,39 +63,26 @@ export interface ChainNodesOptions {
   readonly retry?: Partial<RetryPolicy>;
 }
 
-/** How long a question is tried again here. The caller's signal ends it sooner; the caller's own loop goes on longer. */
-export interface RetryPolicy {
-  /** How often all nodes are asked. */
-  readonly rounds: number;
-  readonly firstPauseMs: number;
-  readonly longestPauseMs: number;
-}
-
-/** Pauses of 100, 300 and 900 ms, each ± 25 %. */
-const DEFAULT_RETRY: RetryPolicy = { rounds: 4, firstPauseMs: 100, longestPauseMs: 5_000 };
-
 /** Opens no connection until the first question. */
 export function createChainNodes(options: ChainNodesOptions): ChainNodes {
-  const { chain, clock } = options;
+  const { chain, clock, random = systemRandom } = options;
   const logger = options.logger.with({ chain_id: chain.id });
   const nodes = createNodes(options, logger);
-  const failover = createFailover(nodes, options);
-  const hints = createHints({ chain, clock, logger, random: options.random ?? systemRandom });
+  const watch = createHeadWatch({ nodes, chainId: chain.id, blockTimeMs: chain.blockTimeMs, clock, logger });
+  const failover = createFailover({ chainId: chain.id, clock, random, retry: options.retry });
+  const hints = createHints({ chain, clock, logger, random });
+  const parts = { nodes, watch, failover };
   return {
     chainId: chain.id,
-    head: (signal) => failover((node) => node.head(signal), signal),
-    headerByNumber: (number, signal) =>
-      firstFound(failover, (node) => node.headerByNumber(number, signal), signal),
-    headerByHash: (hash, signal) => firstFound(failover, (node) => node.headerByHash(hash, signal), signal),
-    tag: (tag, signal) => failover((node) => node.tag(tag, signal), signal),
-    blockByHash: (hash, signal) => failover((node) => node.blockByHash(hash, signal), signal),
-    blockByNumber: (number, signal) => failover((node) => node.blockByNumber(number, signal), signal),
-    nodes: () => nodes.map((node) => node.record.status()),
+    ...questionsFor("head", parts),
+    backfill: questionsFor("backfill", parts),
+    nodes: () => nodes.map((node, index) => ({ ...node.status(), isLeading: index === watch.leader() })),
     probe: (signal) => Promise.all(nodes.map((node) => node.probe(signal))),
+    expectTraces: (signal) => expectTraces(nodes, chain.id, signal),
     recheckChainId: (signal) => recheckAll(nodes, signal),
-    onHint: hints.listen,
+    onHint: (listener) => hints.listen((header, node) => listener(header, node === watch.leader())),
     close: async () => {
-      await Promise.all([hints.close(), ...nodes.map((node) => node.close())]);
+      await Promise.all([hints.close(), watch.close(), ...nodes.map((node) => node.close())]);
     },
   };
 }
@@ -87,7 +90,7 @@ export function createChainNodes(options: ChainNodesOptions): ChainNodes {
 function createNodes(options: ChainNodesOptions, logger: Logger): ChainNode[] {
   const { chain, clock, limits } = options;
   const seen = new Map<string, number>();
-  return chain.nodes.map(({ url }) => {
+  return chain.nodes.map(({ url, maxConcurrency }) => {
     const host = URL.canParse(url) ? new URL(url).host : "";
     const duplicate = (seen.get(host) ?? 0) + 1;
     seen.set(host, duplicate);
@@ -97,89 +100,82 @@ function createNodes(options: ChainNodesOptions, logger: Logger): ChainNode[] {
       internal: chain.internal,
       clock,
       logger,
-      // A block in flight is up to three requests at once; beyond 64 connections a node gains nothing.
-      maxConnections: Math.min(64, chain.fetchConcurrency * 3 + 2),
+      ...(maxConcurrency === null ? {} : { maxConcurrency }),
       ...(limits === undefined ? {} : { limits }),
       ...(duplicate === 1 ? {} : { duplicate }),
     });
   });
 }
 
-type Question<Answer> = (node: ChainNode) => Promise<Answer>;
-
-/** Asks until a node gives an answer that `isEnough`; the last answer that is not stands in for a better one. */
-type Failover = <Answer>(
-  question: Question<Answer>,
-  signal?: AbortSignal,
-  isEnough?: (answer: Answer) => boolean,
-) => Promise<Answer>;
-
-/**
- * A node that has not got a block yet says the same as one that never will: `null` is believed only when every
- * node that answers says so.
- */
-function firstFound<Found>(
-  failover: Failover,
-  question: Question<Found | null>,
-  signal?: AbortSignal,
-): Promise<Found | null> {
-  return failover(question, signal, (answer) => answer !== null);
+interface Parts {
+  readonly nodes: readonly ChainNode[];
+  readonly watch: HeadWatch;
+  readonly failover: Failover;
 }
 
-function createFailover(nodes: readonly ChainNode[], options: ChainNodesOptions): Failover {
-  const { clock, random = systemRandom } = options;
-  const retry = { ...DEFAULT_RETRY, ...options.retry };
-  return async (question, signal, isEnough) => {
-    // Each request under way listens to the signal; a warning at the eleventh would say nothing.
-    if (signal !== undefined) setMaxListeners(0, signal);
-    for (let round = 1; ; round++) {
-      const outcome = await askInTurn(inOrder(nodes), question, signal, isEnough);
-      if (outcome.isAnswered) return outcome.answer;
-      const isHopeless = outcome.failures.every((failure) => !failure.retryable);
-      if (isHopeless || round >= retry.rounds) throw worthTelling(outcome.failures, options.chain.id);
-      const pause = Math.min(retry.longestPauseMs, retry.firstPauseMs * 3 ** (round - 1));
-      await clock.sleep(pause * (0.75 + random.fraction() / 2), signal);
-      signal?.throwIfAborted();
-    }
+function questionsFor(purpose: Purpose, { nodes, watch, failover }: Parts): ChainQuestions {
+  const chosen = (indexes: readonly number[]) =>
+    indexes.flatMap((index) => {
+      const node = nodes[index];
+      return node === undefined ? [] : [node];
+    });
+  const leaderFirst = () => {
+    watch.refresh();
+    return chosen(orderForHead(watch.standings(), watch.leader()));
+  };
+  const ableFirst = (number: bigint | null) => () => {
+    watch.refresh();
+    const standings = watch.standings();
+    const leader = watch.leader();
+    if (purpose === "head" || number === null) return chosen(orderForBlock(standings, leader, number));
+    return chosen(orderForBackfill(standings, leader, number, watch.head()?.number ?? null));
+  };
+  const ask = <Answer>(question: (node: ChainQuestions) => Promise<Answer>) => ({
+    question: (node: ChainNode) => question(node.questions[purpose]),
+  });
+  // A node that has not got a block yet says the same as one that never will: `null` is believed only when every
+  // node that answers says so.
+  const isEnough = (answer: BlockHeader | null) => answer !== null;
+  return {
+    head: (signal) =>
+      failover({ order: leaderFirst, question: (node) => watch.headOf(node, signal) }, signal),
+    tag: (tag, signal) => failover({ order: leaderFirst, ...ask((node) => node.tag(tag, signal)) }, signal),
+    headerByNumber: (number, signal) =>
+      failover(
+        { order: leaderFirst, isEnough, ...ask((node) => node.headerByNumber(number, signal)) },
+        signal,
+      ),
+    headerByHash: (hash, signal) =>
+      failover({ order: leaderFirst, isEnough, ...ask((node) => node.headerByHash(hash, signal)) }, signal),
+    blockByHash: (hash, signal) =>
+      failover(
+        { order: ableFirst(watch.numberOf(hash)), ...ask((node) => node.blockByHash(hash, signal)) },
+        signal,
+      ),
+    blockByNumber: (number, signal) =>
+      failover({ order: ableFirst(number), ...ask((node) => node.blockByNumber(number, signal)) }, signal),
   };
 }
 
-type Outcome<Answer> =
-  | { readonly isAnswered: true; readonly answer: Answer }
-  | { readonly isAnswered: false; readonly failures: readonly DepositdError[] };
-
-async function askInTurn<Answer>(
+/** One node that traces is enough: the others are asked for headers only. */
+async function expectTraces(
   nodes: readonly ChainNode[],
-  question: Question<Answer>,
+  chainId: number,
   signal?: AbortSignal,
-  isEnough: (answer: Answer) => boolean = () => true,
-): Promise<Outcome<Answer>> {
+): Promise<void> {
   const failures: DepositdError[] = [];
-  let standIn: Outcome<Answer> | undefined;
-  for (const node of nodes) {
+  const tracing = nodes.map(async (node) => {
     try {
-      const answer = await question(node);
-      if (isEnough(answer)) return { isAnswered: true, answer };
-      standIn = { isAnswered: true, answer };
+      await node.expectTraces(signal);
     } catch (rawError) {
-      signal?.throwIfAborted();
-      if (!(rawError instanceof DepositdError)) throw rawError;
-      failures.push(rawError);
+      if (rawError instanceof DepositdError) failures.push(rawError);
+      throw rawError;
     }
-  }
-  return standIn ?? { isAnswered: false, failures };
-}
-
-/** Those that rest after a failure come last, but they come: a tired node is better than none. */
-function inOrder(nodes: readonly ChainNode[]): ChainNode[] {
-  const resting = nodes.filter((node) => node.record.isResting());
-  return [...nodes.filter((node) => !resting.includes(node)), ...resting];
-}
-
-/** A failure that may pass says more than one that will not, as long as there is one. */
-function worthTelling(failures: readonly DepositdError[], chainId: number): DepositdError {
-  const told = failures.find((failure) => failure.retryable) ?? failures[0];
-  return told ?? new FatalError("config_invalid", `Chain ${chainId} has no nodes`, { chainId });
+  });
+  await Promise.any(tracing).catch((rawError: unknown) => {
+    signal?.throwIfAborted();
+    throw failures.length > 0 ? worthTelling(failures, chainId) : rawError;
+  });
 }
 
 async function recheckAll(nodes: readonly ChainNode[], signal?: AbortSignal): Promise<void> {

@@ -147,7 +147,7 @@ async function readTraces(
 }
 
 /** Going on without would overlook every inner call in silence. */
-function tracesMissing(source: BlockSource): FatalError {
+export function tracesMissing(source: Pick<BlockSource, "nodeName">): FatalError {
   return new FatalError(
     "node_method_missing",
     `The node ${source.nodeName} offers neither debug_traceBlockByHash nor trace_block, but the chain's config asks for internal: trace`,

@@ -14,8 +14,11 @@ export interface HintsOptions {
   readonly random: Random;
 }
 
+export type HintedHead = (header: BlockHeader, node: number) => void;
+
 export interface Hints {
-  listen(listener: (header: BlockHeader) => void): () => void;
+  /** Calls back with each head, and the index of the node that spoke of it. */
+  listen(listener: HintedHead): () => void;
   /** Resolves when every socket is gone. */
   close(): Promise<void>;
 }
@@ -26,20 +29,23 @@ const LEAST_SILENCE_MS = 30_000;
 
 export function createHints(options: HintsOptions): Hints {
   const { chain, clock, logger, random } = options;
-  const listeners = new Set<(header: BlockHeader) => void>();
-  const targets = chain.nodes.flatMap(({ wsUrl: url }) =>
-    url === null ? [] : [{ url, address: parseNodeAddress(url, ["ws:", "wss:"]) }],
+  const listeners = new Set<HintedHead>();
+  const targets = chain.nodes.flatMap(({ wsUrl: url }, node) =>
+    url === null ? [] : [{ url, node, address: parseNodeAddress(url, ["ws:", "wss:"]) }],
   );
   const longestSilenceMs = Math.max(LEAST_SILENCE_MS, SILENT_BLOCKS * chain.blockTimeMs);
   let running: { readonly stop: AbortController; readonly ended: Promise<unknown> } | undefined;
 
-  const tell = (header: BlockHeader) => {
-    for (const listener of listeners) listener(header);
+  const tellOf = (node: number) => (header: BlockHeader) => {
+    for (const listener of listeners) listener(header, node);
   };
   const start = () => {
     const stop = new AbortController();
-    const sockets = targets.map((target) =>
-      followNewHeads({ ...target, clock, logger, random, longestSilenceMs, onHead: tell }, stop.signal),
+    const sockets = targets.map(({ url, address, node }) =>
+      followNewHeads(
+        { url, address, clock, logger, random, longestSilenceMs, onHead: tellOf(node) },
+        stop.signal,
+      ),
     );
     return { stop, ended: Promise.all(sockets) };
   };

@@ -15,10 +15,13 @@ export interface HttpTransport {
    * @throws {TemporaryError} `node_unreachable` when no answer, or only part of one, came in time;
    * `node_answer_invalid` when it was too large
    */
-  post(body: string, signal?: AbortSignal): Promise<HttpAnswer>;
+  post(body: string, signal?: AbortSignal, pace?: Pace): Promise<HttpAnswer>;
   /** Ends every connection; what is under way fails. */
   close(): Promise<void>;
 }
+
+/** Whether a node has to work for the answer (a block, traces), or knows it (a header). */
+export type Pace = "quick" | "patient";
 
 export interface HttpAnswer {
   readonly status: number;
@@ -40,6 +43,8 @@ export interface HttpLimits {
   readonly connectTimeoutMs: number;
   /** From the request to its headers: a node may think this long. */
   readonly headersTimeoutMs: number;
+  /** The same for what a node knows: one that hangs must not hold up the look at the head. */
+  readonly quickTimeoutMs: number;
   /** Between two pieces of the body. */
   readonly bodyTimeoutMs: number;
   /** For the answer as a whole, looked at with each piece: a trickle must not last for ever. */
@@ -50,6 +55,7 @@ export interface HttpLimits {
 const DEFAULT_LIMITS: HttpLimits = {
   connectTimeoutMs: 5_000,
   headersTimeoutMs: 15_000,
+  quickTimeoutMs: 5_000,
   bodyTimeoutMs: 10_000,
   totalTimeoutMs: 60_000,
   maxAnswerBytes: 256 * 1024 * 1024,
@@ -75,11 +81,15 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     ...(address.authorization === null ? {} : { authorization: address.authorization }),
   };
   return {
-    post: (body, signal) =>
+    post: (body, signal, pace = "patient") =>
       new Promise((resolve, reject) => {
         if (signal?.aborted === true) return reject(signal.reason);
         const collector = createCollector({ address, clock, limits, signal }, { resolve, reject });
-        pool.dispatch({ path: address.path, method: "POST", headers, body }, collector);
+        const headersTimeout =
+          pace === "quick"
+            ? Math.min(limits.quickTimeoutMs, limits.headersTimeoutMs)
+            : limits.headersTimeoutMs;
+        pool.dispatch({ path: address.path, method: "POST", headers, body, headersTimeout }, collector);
       }),
     close: () => pool.destroy(),
   };

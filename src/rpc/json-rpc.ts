@@ -1,7 +1,7 @@
 /** JSON-RPC 2.0 over HTTP: one question, its result, or an error that says what kind of failure it was. */
 import { DepositdError, type ErrorFacts, TemporaryError } from "../core/errors.ts";
 import { type Fields, isFields } from "./answer.ts";
-import type { HttpAnswer, HttpTransport } from "./http-transport.ts";
+import type { HttpAnswer, HttpTransport, Pace } from "./http-transport.ts";
 import type { NodeAddress } from "./node-address.ts";
 
 /**
@@ -17,9 +17,16 @@ export function createJsonRpc(transport: HttpTransport, address: NodeAddress): A
   let lastId = 0;
   return async (method, params, signal) => {
     const id = ++lastId;
-    const answer = await transport.post(JSON.stringify({ jsonrpc: "2.0", id, method, params }), signal);
+    const body = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+    const answer = await transport.post(body, signal, paceOf(method, params));
     return readResult(answer, { address, method, id });
   };
+}
+
+/** A chain id, a header: no node has to think about these. */
+function paceOf(method: string, params: readonly unknown[]): Pace {
+  const isHeader = method.startsWith("eth_getBlockBy") && params[1] === false;
+  return isHeader || method === "eth_chainId" ? "quick" : "patient";
 }
 
 interface Question {

@@ -97,7 +97,7 @@ describe("following new heads", () => {
   });
 
   it("opens sockets only while somebody listens, and leaves none open", async () => {
-    const nodes = testNodes([{ url: proxy.url, wsUrl: proxy.wsUrl }]);
+    const nodes = testNodes([{ url: proxy.url, wsUrl: proxy.wsUrl, maxConcurrency: null }]);
     const heads: BlockHeader[] = [];
     await waitFor(() => proxy.openWebSockets() === 0);
     const stopFirst = nodes.onHint((header) => heads.push(header));

@@ -1,7 +1,9 @@
 /** How one node has been doing: what status pages and metrics show, and what decides who is asked first. */
+import type { BlockHeader } from "../core/chain.ts";
 import type { DepositdError, ErrorCode } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
+import type { RequestLimitStatus } from "./request-limit.ts";
 
 /**
  *   unasked      not asked yet                             → ok, failing, wrong_chain
@@ -15,24 +17,44 @@ export interface NodeStatus {
   /** `host:port`, and a number where two nodes share one. */
   readonly name: string;
   readonly state: NodeState;
-  /** The highest block it has spoken of as its head lately; `null` before the first time. */
+  /** Its newest block that was believed; `null` before the first time. */
   readonly headNumber: bigint | null;
-  /** Moving average over about the last twenty questions; a question may be several requests. */
+  /** When it spoke of that block first. */
+  readonly headAt: Date | null;
+  /** It is the one whose branch is followed. */
+  readonly isLeading: boolean;
+  /** `internal: trace` asks for traces, and it offered none when it was asked last. */
+  readonly lacksTraces: boolean;
+  /** Moving average over about the last twenty requests, without their wait for a turn. */
   readonly latencyMs: number | null;
+  /** How many requests at once it is asked, and has under way. */
+  readonly requests: RequestLimitStatus;
   readonly answerCount: number;
   readonly errorCounts: Readonly<Partial<Record<ErrorCode, number>>>;
   readonly consecutiveErrors: number;
   readonly lastError: { readonly code: ErrorCode; readonly message: string; readonly at: Date } | null;
 }
 
+/** What the record itself keeps of it. */
+export type RecordedStatus = Omit<NodeStatus, "isLeading" | "lacksTraces" | "requests">;
+
+export interface SeenHead {
+  readonly header: BlockHeader;
+  /** When it was seen last, by the monotonic clock. */
+  readonly seenAt: number;
+}
+
 export interface NodeRecord {
-  onAnswer(latencyMs: number): void;
+  /** One question was answered, of however many requests. */
+  onAnswer(): void;
+  onLatency(latencyMs: number): void;
   /** @returns the error in a form that may be shown */
   onError(error: DepositdError): void;
-  onHead(headNumber: bigint): void;
+  onHead(header: BlockHeader): void;
+  head(): SeenHead | null;
   /** True while the node should be asked only after others. */
   isResting(): boolean;
-  status(): NodeStatus;
+  status(): RecordedStatus;
 }
 
 const LATENCY_WEIGHT = 0.1;
@@ -41,7 +63,8 @@ const LONGEST_REST_MS = 60_000;
 
 export function createNodeRecord(name: string, clock: Clock, logger: Logger): NodeRecord {
   let state: NodeState = "unasked";
-  let headNumber: bigint | null = null;
+  let head: SeenHead | null = null;
+  let headAt: Date | null = null;
   let latencyMs: number | null = null;
   let answerCount = 0;
   const errorCounts: Partial<Record<ErrorCode, number>> = {};
@@ -50,12 +73,14 @@ export function createNodeRecord(name: string, clock: Clock, logger: Logger): No
   let restsUntil = 0;
 
   return {
-    onAnswer: (ms) => {
+    onAnswer: () => {
       if (state === "failing" || state === "wrong_chain") logger.info("Node answers again", { node: name });
       state = "ok";
       answerCount += 1;
       consecutiveErrors = 0;
       restsUntil = 0;
+    },
+    onLatency: (ms) => {
       latencyMs = latencyMs === null ? ms : latencyMs + LATENCY_WEIGHT * (ms - latencyMs);
     },
     onError: (error) => {
@@ -67,14 +92,17 @@ export function createNodeRecord(name: string, clock: Clock, logger: Logger): No
       lastError = { code: error.code, message: error.message, at: new Date(clock.now()) };
       restsUntil = clock.monotonic() + restMs(error, consecutiveErrors);
     },
-    onHead: (number) => {
-      headNumber = number;
+    onHead: (header) => {
+      if (head?.header.hash !== header.hash) headAt = new Date(clock.now());
+      head = { header, seenAt: clock.monotonic() };
     },
+    head: () => head,
     isResting: () => clock.monotonic() < restsUntil,
     status: () => ({
       name,
       state,
-      headNumber,
+      headNumber: head?.header.number ?? null,
+      headAt,
       latencyMs,
       answerCount,
       errorCounts: { ...errorCounts },

@@ -5,20 +5,23 @@
  * "nothing there" always means that there is nothing.
  */
 import type { BlockHeader, FinalityTag } from "../core/chain.ts";
-import { DepositdError, TemporaryError } from "../core/errors.ts";
+import { DepositdError, FatalError, TemporaryError } from "../core/errors.ts";
 import type { Hash } from "../core/hex.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { AnswerRefused } from "./answer.ts";
 import { createChainIdGuard } from "./chain-id-guard.ts";
 import { blockNumberParameter, checkHeader } from "./check-block.ts";
+import { confirmHead } from "./confirm-head.ts";
 import { type BlockSource, fetchBlockByHash, fetchBlockByNumber, freshAbilities } from "./fetch-block.ts";
 import type { FetchedBlock } from "./fetched-block.ts";
 import { createHttpTransport, type HttpLimits } from "./http-transport.ts";
 import { type Ask, createJsonRpc } from "./json-rpc.ts";
 import { parseNodeAddress } from "./node-address.ts";
-import { createNodeRecord, type NodeRecord } from "./node-record.ts";
-import { type NodeProbe, probeNode } from "./probe.ts";
+import { createNodeRecord, type NodeRecord, type NodeStatus } from "./node-record.ts";
+import { findTraces, type NodeProbe, probeNode } from "./probe.ts";
+import { createRequestGate } from "./request-gate.ts";
+import { createRequestLimit, type Purpose } from "./request-limit.ts";
 
 export interface NodeOptions {
   readonly url: string;
@@ -26,7 +29,8 @@ export interface NodeOptions {
   readonly internal: "trace" | "none";
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly maxConnections?: number;
+  /** Requests at once, and connections. */
+  readonly maxConcurrency?: number;
   readonly limits?: Partial<HttpLimits>;
   /** Told from another node with the same host and port by this number. */
   readonly duplicate?: number;
@@ -46,17 +50,31 @@ export interface ChainQuestions {
   blockByNumber(number: bigint, signal?: AbortSignal): Promise<FetchedBlock>;
 }
 
-export interface ChainNode extends ChainQuestions {
+export interface ChainNode {
   readonly name: string;
   readonly record: NodeRecord;
+  /** The same questions, out of one budget or the other. */
+  readonly questions: Readonly<Record<Purpose, ChainQuestions>>;
+  /** Its head; one that is far above `believed` only after a look at the blocks below it. */
+  believableHead(believed: BlockHeader | null, signal?: AbortSignal): Promise<BlockHeader>;
   /** Asks for the chain id anew. Throws `wrong_chain` when it is another. */
   recheckChainId(signal?: AbortSignal): Promise<void>;
+  /** @throws {FatalError} `node_method_missing` when inner calls are wanted, and it offers no traces */
+  expectTraces(signal?: AbortSignal): Promise<void>;
+  /** It said lately that it offers none, though they are wanted. */
+  lacksTraces(): boolean;
+  /** Questions for catching up that are not answered yet, in parts of its limit. */
+  load(): number;
+  status(): Omit<NodeStatus, "isLeading">;
   /** What the node is and can do. Never throws for what the node does. */
   probe(signal?: AbortSignal): Promise<NodeProbe>;
   close(): Promise<void>;
 }
 
-const DEFAULT_CONNECTIONS = 32;
+/** Beyond so many requests at once a node gains nothing. */
+const DEFAULT_CONCURRENCY = 64;
+/** How long a node that offered no traces is not asked for blocks, if there is another. */
+const FORGET_TRACES_MS = 60_000;
 
 /** Opens no connection until the first question. */
 export function createNode(options: NodeOptions): ChainNode {
@@ -65,47 +83,86 @@ export function createNode(options: NodeOptions): ChainNode {
   const name = options.duplicate === undefined ? parsed.name : `${parsed.name}#${options.duplicate}`;
   const address = { ...parsed, name };
   const record = createNodeRecord(name, clock, options.logger);
+  const maxConcurrency = options.maxConcurrency ?? DEFAULT_CONCURRENCY;
   const transport = createHttpTransport({
     address,
     clock,
-    maxConnections: options.maxConnections ?? DEFAULT_CONNECTIONS,
+    maxConnections: maxConcurrency,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     onDisconnect: () => guard.invalidate(),
   });
-  const ask = createJsonRpc(transport, address);
-  const guard = createChainIdGuard(ask, { chainId, nodeName: name }, clock);
-  const source: BlockSource = { ask, abilities: freshAbilities(), internal, nodeName: name };
+  const limit = createRequestLimit(maxConcurrency);
+  const gate = createRequestGate(createJsonRpc(transport, address), limit, clock, record.onLatency);
+  const abilities = freshAbilities();
+  const sourceFor = (purpose: Purpose): BlockSource => ({
+    ask: gate.asking(purpose),
+    abilities,
+    internal,
+    nodeName: name,
+  });
+  const source = sourceFor("head");
+  const guard = createChainIdGuard(source.ask, { chainId, nodeName: name }, clock);
+  let backfillCount = 0;
+  let tracesMissedAt = Number.NEGATIVE_INFINITY;
 
   /** Asks a question of the right chain, keeps the record, and names the node in every error. */
   const answering = async <Answer>(
     question: () => Promise<Answer>,
     signal?: AbortSignal,
   ): Promise<Answer> => {
-    const startedAt = clock.monotonic();
     try {
       await guard.ensure(signal);
       const answer = await question();
       // The connection was lost meanwhile: what answered may not be what was checked.
       if (!guard.isValid()) await guard.ensure(signal);
-      record.onAnswer(clock.monotonic() - startedAt);
+      record.onAnswer();
       return answer;
     } catch (rawError) {
       if (signal?.aborted === true) throw rawError;
       guard.invalidate();
       const error = rawError instanceof AnswerRefused ? refused(name, rawError) : rawError;
       if (error instanceof DepositdError) record.onError(error);
+      if (error instanceof FatalError && error.code === "node_method_missing")
+        tracesMissedAt = clock.monotonic();
       throw error;
     }
   };
+  const counting: Answering = async (question, signal) => {
+    backfillCount += 1;
+    try {
+      return await answering(question, signal);
+    } finally {
+      backfillCount -= 1;
+    }
+  };
+  const lacksTraces = () => internal === "trace" && clock.monotonic() - tracesMissedAt < FORGET_TRACES_MS;
 
   return {
     name,
     record,
-    ...questions(source, record, answering),
+    questions: {
+      head: questions(source, answering),
+      backfill: questions(sourceFor("backfill"), counting),
+    },
+    believableHead: (believed, signal) =>
+      answering(async () => {
+        const header = await askHead(source.ask, signal);
+        await confirmHead(source.ask, header, believed, signal);
+        record.onHead(header);
+        return header;
+      }, signal),
     recheckChainId: (signal) => {
       guard.invalidate();
       return answering(() => guard.ensure(signal), signal);
     },
+    expectTraces: async (signal) => {
+      if (internal === "none") return;
+      await answering(async () => findTraces(source, await askHead(source.ask, signal), signal), signal);
+      tracesMissedAt = Number.NEGATIVE_INFINITY;
+    },
+    lacksTraces,
+    load: () => backfillCount / limit.status().limit,
+    status: () => ({ ...record.status(), lacksTraces: lacksTraces(), requests: limit.status() }),
     probe: (signal) => probeNode(source, chainId, signal),
     close: transport.close,
   };
@@ -113,17 +170,11 @@ export function createNode(options: NodeOptions): ChainNode {
 
 type Answering = <Answer>(question: () => Promise<Answer>, signal?: AbortSignal) => Promise<Answer>;
 
-function questions(source: BlockSource, record: NodeRecord, answering: Answering): ChainQuestions {
+function questions(source: BlockSource, answering: Answering): ChainQuestions {
   const { ask } = source;
-  const askHead = async (signal?: AbortSignal) => {
-    const header = checkHeader(await ask("eth_getBlockByNumber", ["latest", false], signal));
-    record.onHead(header.number);
-    return header;
-  };
   return {
-    head: (signal) => answering(() => askHead(signal), signal),
-    headerByNumber: (number, signal) =>
-      answering(() => askHeaderByNumber(ask, askHead, number, signal), signal),
+    head: (signal) => answering(() => askHead(ask, signal), signal),
+    headerByNumber: (number, signal) => answering(() => askHeaderByNumber(ask, number, signal), signal),
     headerByHash: (hash, signal) =>
       answering(async () => {
         const answer = await ask("eth_getBlockByHash", [hash, false], signal);
@@ -135,16 +186,19 @@ function questions(source: BlockSource, record: NodeRecord, answering: Answering
   };
 }
 
+async function askHead(ask: Ask, signal?: AbortSignal): Promise<BlockHeader> {
+  return checkHeader(await ask("eth_getBlockByNumber", ["latest", false], signal));
+}
+
 async function askHeaderByNumber(
   ask: Ask,
-  askHead: (signal?: AbortSignal) => Promise<BlockHeader>,
   number: bigint,
   signal?: AbortSignal,
 ): Promise<BlockHeader | null> {
   const answer = await ask("eth_getBlockByNumber", [blockNumberParameter(number), false], signal);
   if (answer !== null) return checkHeader(answer, { number });
   // A node behind a load balancer answers null for blocks that it has not yet, though the chain has.
-  const head = await askHead(signal);
+  const head = await askHead(ask, signal);
   if (head.number < number) return null;
   throw new AnswerRefused("The node has no block below its own head", { number, headNumber: head.number });
 }

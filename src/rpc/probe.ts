@@ -4,7 +4,7 @@ import { coerceError, DepositdError, type ErrorCode } from "../core/errors.ts";
 import { AnswerRefused } from "./answer.ts";
 import { readChainId } from "./chain-id-guard.ts";
 import { blockNumberParameter, checkHeader } from "./check-block.ts";
-import type { BlockSource } from "./fetch-block.ts";
+import { type BlockSource, tracesMissing } from "./fetch-block.ts";
 import { type Ask, isMethodMissing } from "./json-rpc.ts";
 
 export interface NodeProbe {
@@ -78,20 +78,22 @@ async function findReceipts(
   return isOffered ? "eth_getBlockReceipts" : "eth_getTransactionReceipt";
 }
 
-async function findTraces(
+/**
+ * Tries the head itself: nothing less says that blocks can be traced.
+ *
+ * @throws {FatalError} `node_method_missing` when the node offers neither method
+ */
+export async function findTraces(
   source: BlockSource,
   head: BlockHeader,
   signal?: AbortSignal,
-): Promise<NodeProbe["traces"]> {
+): Promise<NonNullable<NodeProbe["traces"]>> {
   const byHash = [head.hash, { tracer: "callTracer" }];
   if (await isMethodOffered(source.ask, "debug_traceBlockByHash", byHash, signal))
     return "debug_traceBlockByHash";
   const byNumber = [blockNumberParameter(head.number)];
   if (await isMethodOffered(source.ask, "trace_block", byNumber, signal)) return "trace_block";
-  throw new DepositdError(
-    "node_method_missing",
-    `The node ${source.nodeName} offers neither debug_traceBlockByHash nor trace_block, which internal: trace needs`,
-  );
+  throw tracesMissing(source);
 }
 
 /** Any other failure than "no such method" is one of this moment, and is thrown. */

@@ -15,6 +15,8 @@ export interface TestNodesOptions {
   readonly blockTimeMs?: number;
 }
 
+const PLAIN_NODE = { wsUrl: null, maxConcurrency: null };
+
 export function testNodes(
   nodes: readonly (string | NodeConfig)[],
   options: TestNodesOptions = {},
@@ -22,10 +24,9 @@ export function testNodes(
   return createChainNodes({
     chain: {
       id: options.chainId ?? 31337,
-      nodes: nodes.map((node) => (typeof node === "string" ? { url: node, wsUrl: null } : node)),
+      nodes: nodes.map((node) => (typeof node === "string" ? { ...PLAIN_NODE, url: node } : node)),
       internal: options.internal ?? "none",
       blockTimeMs: options.blockTimeMs ?? 1_000,
-      fetchConcurrency: 8,
     },
     clock: options.clock ?? systemClock,
     logger: options.logger ?? silentLogger,

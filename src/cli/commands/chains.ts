@@ -38,7 +38,8 @@ export async function rescanCommand(
     const assetsOf = await registerChains(database, [chain], setup.logger);
     const watch = await loadAddressWatch(database, systemRandom);
     const context = ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
-    return rescan({ context, nodes, fetchConcurrency: chain.fetchConcurrency, onProgress }, range);
+    const { fetchConcurrency } = chain;
+    return rescan({ context, nodes: nodes.backfill, fetchConcurrency, onProgress }, range);
   });
   const found = result.deposits.map(({ id, userId, status }) => ({ id, userId, status }));
   return {

@@ -23,7 +23,11 @@ export function toChainConfig(shape: ChainShape, known: KnownChain | undefined):
   return {
     id: shape.id,
     name: shape.name ?? said(known?.name),
-    nodes: shape.nodes.map((node) => ({ url: node.url, wsUrl: node.ws })),
+    nodes: shape.nodes.map((node) => ({
+      url: node.url,
+      wsUrl: node.ws,
+      maxConcurrency: node.maxConcurrency ?? null,
+    })),
     startBlock: shape.startBlock === "latest" ? "latest" : BigInt(shape.startBlock),
     blockTimeMs,
     pollIntervalMs: shape.pollInterval ?? pollInterval(blockTimeMs),

@@ -49,8 +49,12 @@ export const tokenShape = z.strictObject(
 );
 
 export const nodeShape = z.strictObject(
-  { url: url("http", "https"), ws: optionalUrl("ws", "wss").default(null) },
-  { error: "expected { url, ws }" },
+  {
+    url: url("http", "https"),
+    ws: optionalUrl("ws", "wss").default(null),
+    maxConcurrency: integer(1, 256).optional(),
+  },
+  { error: "expected { url, ws, maxConcurrency }" },
 );
 
 export const chainShape = z.strictObject(

@@ -78,4 +78,6 @@ export interface NodeConfig {
   readonly url: string;
   /** WebSocket URL for new-head hints; polling goes on without it. */
   readonly wsUrl: string | null;
+  /** Requests at once, at most; `null`: as many as it turns out to take. */
+  readonly maxConcurrency: number | null;
 }

@@ -40,6 +40,7 @@ function describeChain(chain: ChainConfig): Record<string, unknown> {
     nodes: chain.nodes.map((node) => ({
       url: hideUrl(node.url),
       ...(node.wsUrl === null ? {} : { ws: hideUrl(node.wsUrl) }),
+      ...(node.maxConcurrency === null ? {} : { maxConcurrency: node.maxConcurrency }),
     })),
     startBlock: chain.startBlock === "latest" ? "latest" : Number(chain.startBlock),
     blockTime: formatDuration(chain.blockTimeMs),

@@ -86,7 +86,9 @@ describe("a config that is right", () => {
       reorgWindow: 256,
       internal: "trace",
     });
-    expect(chain?.nodes).toEqual([{ url: "http://127.0.0.1:8545", wsUrl: "ws://127.0.0.1:8545" }]);
+    expect(chain?.nodes).toEqual([
+      { url: "http://127.0.0.1:8545", wsUrl: "ws://127.0.0.1:8545", maxConcurrency: null },
+    ]);
     expect(chain?.assets).toEqual([
       {
         chainId: 31337,
