@@ -167,7 +167,9 @@ function nodeFindings(chain: ChainConfig, probe: NodeProbe): Finding[] {
     fail(part, problem.message, NODE_ADVICE[problem.code] ?? "See docs/errors.md."),
   );
   if (probe.head === null || problems.length > 0) return problems;
-  const missing = neededTags(chain).filter((tag) => probe.tags[tag] === null);
+  const { head } = probe;
+  const needed = neededTags(chain);
+  const missing = needed.filter((tag) => probe.tags[tag] === null);
   const tags = missing.map((tag) =>
     fail(
       part,
@@ -175,6 +177,16 @@ function nodeFindings(chain: ChainConfig, probe: NodeProbe): Finding[] {
       "Wait for a depth instead, or use another node.",
     ),
   );
+  // What is final the moment it is mined waits for nothing: right on few chains, a developer's node on the others.
+  const instant = needed
+    .filter((tag) => (probe.tags[tag] ?? -1n) >= head.number)
+    .map((tag) =>
+      warn(
+        part,
+        `It calls its own head "${tag}", so nothing waits for it`,
+        `Unless the chain never reorganises, ask for a depth as well: { depth: 12, and: ${tag} }.`,
+      ),
+    );
   const slow =
     probe.receipts === "eth_getTransactionReceipt"
       ? [
@@ -186,7 +198,7 @@ function nodeFindings(chain: ChainConfig, probe: NodeProbe): Finding[] {
         ]
       : [];
   const version = probe.clientVersion === null ? "" : `, ${probe.clientVersion}`;
-  return [ok(part, `chain ${chain.id}, head ${probe.head.number}${version}`), ...tags, ...slow];
+  return [ok(part, `chain ${chain.id}, head ${head.number}${version}`), ...tags, ...instant, ...slow];
 }
 
 /** The tags that some asset's policy waits for. */

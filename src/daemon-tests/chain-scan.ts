@@ -4,8 +4,8 @@
  */
 import { parseEventLogs } from "viem";
 import type { Address } from "../core/hex.ts";
-import type { Anvil } from "../testing/anvil.ts";
 import { tokenAbi } from "../testing/contracts.ts";
+import type { TestNode } from "../testing/test-node.ts";
 
 export interface ChainDeposit {
   readonly to: Address;
@@ -18,7 +18,7 @@ export interface ChainDeposit {
 
 /** Every movement of value to one of these addresses on the canonical chain, whatever its size. */
 export async function scanChain(
-  anvil: Anvil,
+  anvil: TestNode,
   watched: readonly Address[],
   tokens: readonly Address[],
 ): Promise<ChainDeposit[]> {

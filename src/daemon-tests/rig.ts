@@ -6,13 +6,14 @@
 import { afterAll } from "vitest";
 import { EVENT_TYPES } from "../core/event.ts";
 import { type Address, hexToBytes } from "../core/hex.ts";
-import { type Anvil, type AnvilOptions, startAnvil, type TestToken } from "../testing/anvil.ts";
+import { type AnvilOptions, startAnvil } from "../testing/anvil.ts";
 import { createDaemon, type Daemon } from "../testing/daemon.ts";
 import type { DaemonApi, DepositView } from "../testing/daemon-api.ts";
 import { chainOf, type DaemonConfig } from "../testing/daemon-config.ts";
 import { killLeakedProcesses } from "../testing/daemon-process.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { addressOf } from "../testing/factory.ts";
+import type { TestNode, TestToken } from "../testing/test-node.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { expectBooksToHold } from "./audit.ts";
 import { type Receiver, startReceiver } from "./receiver.ts";
@@ -21,8 +22,10 @@ export interface RigOptions {
   /** `null`: BullMQ on PostgreSQL. */
   readonly redisUrl?: string | null;
   readonly anvil?: AnvilOptions;
+  /** A node of another make in place of anvil. */
+  readonly node?: () => Promise<TestNode>;
   /** Where the daemon finds the chain, if not at the node itself. */
-  readonly nodeUrl?: (anvil: Anvil) => Promise<string>;
+  readonly nodeUrl?: (anvil: TestNode) => Promise<string>;
   /** Where the daemon finds the database, if not at the server itself. */
   readonly databaseUrl?: (url: string) => Promise<string>;
   /** Over the chain's part of the config. */
@@ -32,7 +35,8 @@ export interface RigOptions {
 }
 
 export interface Rig {
-  readonly anvil: Anvil;
+  /** The chain's node, whatever its make. */
+  readonly anvil: TestNode;
   /** A listed token with 6 decimals. */
   readonly token: TestToken;
   readonly test: TestDatabase;
@@ -73,7 +77,7 @@ afterAll(async () => {
 
 export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const [anvil, test, receiver] = await Promise.all([
-    startAnvil({ mining: "manual", ...options.anvil }),
+    options.node?.() ?? startAnvil({ mining: "manual", ...options.anvil }),
     createTestDatabase(),
     startReceiver(),
   ]);
@@ -133,7 +137,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
 
 async function configOf(
   options: RigOptions,
-  anvil: Anvil,
+  anvil: TestNode,
   test: TestDatabase,
   token: TestToken,
 ): Promise<DaemonConfig> {
@@ -168,7 +172,7 @@ const IS_QUIET = `
 
 async function untilTrue(
   test: TestDatabase,
-  anvil: Anvil,
+  anvil: TestNode,
   query: string,
   what: string,
   timeoutMs = 45_000,

@@ -1,18 +1,10 @@
-/**
- * A real chain for tests, the demo and benchmarks: an anvil node of its own process, with what it takes to make
- * transactions and **real competing branches** on it.
- *
- * After `mineBranch` has gone back to the fork point, the blocks of the branch before are unknown to the node,
- * by number and by hash. That is how a reorg looks to whoever follows it.
- */
-import { createTestClient, type Hex, http, publicActions, walletActions } from "viem";
-import { type HDAccount, mnemonicToAccount } from "viem/accounts";
+/** A real chain for tests, the demo and benchmarks: an anvil node of its own process. */
 import { foundry } from "viem/chains";
-import type { BlockHeader } from "../core/chain.ts";
-import type { Address, Hash } from "../core/hex.ts";
-import { startAnvilProcess } from "./anvil-process.ts";
-import { type BranchBlock, createBranches, type ForkPoint } from "./branches.ts";
-import { createTransactions, type SignedTransaction, type TestTransaction } from "./test-transactions.ts";
+import { findAnvilBinary } from "./anvil-binary.ts";
+import { BASE_FEE_WEI, hex, type Miner } from "./branches.ts";
+import { startNodeProcess } from "./node-process.ts";
+import { createTestNode, DEFAULT_ACCOUNTS, MNEMONIC, type TestNode } from "./test-node.ts";
+import type { Request } from "./test-transactions.ts";
 
 export interface AnvilOptions {
   /** `auto`: a block for each transaction; `manual`: only `mine` makes blocks; or one every so many seconds. */
@@ -28,104 +20,60 @@ export interface AnvilOptions {
   readonly args?: readonly string[];
 }
 
-export interface Anvil {
-  readonly url: string;
-  readonly wsUrl: string;
-  readonly chainId: number;
-  readonly pid: number;
-  /** Funded with 1,000,000 coins each; the node can sign for them too. */
-  readonly accounts: readonly HDAccount[];
-  /** viem's test, public and wallet actions on this node. */
-  readonly client: ReturnType<typeof createClient>;
-  account(index: number): HDAccount;
-  /** One JSON-RPC request. */
-  request<Result = unknown>(method: string, params?: readonly unknown[]): Promise<Result>;
-  head(): Promise<BlockHeader>;
-  headerAt(blockNumber: bigint): Promise<BlockHeader>;
-  /** Mines so many blocks with what is in the mempool, in order of arrival. Answers the last one. */
-  mine(count?: number): Promise<BlockHeader>;
-  /** Mines one block with these signed transactions first, in this order. */
-  mineBlock(block?: BranchBlock): Promise<BlockHeader>;
-  /** Lets the node sign and send. Answers the hash; in `manual` mining it stays in the mempool. */
-  send(transaction: TestTransaction): Promise<Hash>;
-  sendEth(to: Address, valueWei: bigint, from?: HDAccount): Promise<Hash>;
-  /** Signs and does not send: to be put into a block of one branch or more. */
-  sign(transaction: TestTransaction): Promise<SignedTransaction>;
-  /** Signs many at once for one sender, with nonces in order. */
-  signAll(transactions: readonly TestTransaction[]): Promise<SignedTransaction[]>;
-  sendRaw(raw: Hex): Promise<Hash>;
-  /** Deploys and mines, in every mining mode. */
-  deploy(initCode: Hex, valueWei?: bigint): Promise<Address>;
-  /** A token with 10³⁰ base units for each account. */
-  deployToken(token?: TokenOptions): Promise<TestToken>;
-  transferToken(token: TestToken, to: Address, amountBaseUnits: bigint, from?: HDAccount): Promise<Hash>;
-  /** Where branches will part: the head as it is now. */
-  forkPoint(): Promise<ForkPoint>;
-  /** Goes back to the fork point and mines these blocks on it. Each call makes another branch. */
-  mineBranch(point: ForkPoint, blocks: readonly BranchBlock[]): Promise<BlockHeader[]>;
-  stop(): Promise<void>;
-}
+export type { TestToken, TokenOptions } from "./test-node.ts";
 
-export interface TokenOptions {
-  readonly name?: string;
-  readonly symbol?: string;
-  readonly decimals?: number;
-}
-
-export interface TestToken {
-  readonly address: Address;
-  readonly symbol: string;
-  readonly decimals: number;
-}
-
-const MNEMONIC = "test test test test test test test test test test test junk";
+export type Anvil = TestNode;
 
 /** Starts the node and waits until it answers. Stop it when done; it also ends with this process. */
 export async function startAnvil(options: AnvilOptions = {}): Promise<Anvil> {
   const chainId = options.chainId ?? foundry.id;
-  const node = await startAnvilProcess(commandLine(options, chainId));
-  const url = `http://127.0.0.1:${node.port}`;
-  const client = createClient(url, chainId);
-  const accounts = Array.from({ length: options.accounts ?? 10 }, (_, index) => accountNumber(index));
-  const account = (index: number): HDAccount => {
-    const found = accounts[index];
-    if (found === undefined) throw new Error(`anvil has ${accounts.length} accounts, no number ${index}`);
-    return found;
-  };
-  const request = <Result>(method: string, params: readonly unknown[] = []): Promise<Result> =>
-    client.request({ method, params } as never) as Promise<Result>;
-
-  const branches = createBranches(request, options.mining ?? "auto");
-  const transactions = createTransactions({ request, chainId, defaultSender: account(0), accounts });
-  return {
-    url,
-    wsUrl: `ws://127.0.0.1:${node.port}`,
+  const node = await startNodeProcess("anvil", {
+    command: findAnvilBinary(),
+    args: commandLine(options, chainId),
+    listening: /Listening on [^\s:]+:(\d+)/,
+  });
+  return createTestNode({
+    process: node,
     chainId,
-    pid: node.pid,
-    accounts,
-    client,
-    account,
-    request,
-    ...branches,
-    ...transactions,
-    stop: node.stop,
+    accountCount: options.accounts ?? DEFAULT_ACCOUNTS,
+    minerOf: (request) => minerOf(request, options.mining ?? "auto"),
+  });
+}
+
+/**
+ * Base fees are set, because a revert does not bring the old one back; so the same transactions at the same
+ * timestamps make a block with the same hash again.
+ */
+function minerOf(request: Request, mining: NonNullable<AnvilOptions["mining"]>): Miner {
+  return {
+    mine: async (count) => {
+      await request("anvil_mine", [hex(count)]);
+    },
+    mineAt: async (timestamp) => {
+      await request("anvil_setNextBlockBaseFeePerGas", [hex(BASE_FEE_WEI)]);
+      if (timestamp !== undefined) await request("evm_setNextBlockTimestamp", [hex(timestamp)]);
+      await request("evm_mine");
+    },
+    emptyMempool: async () => {
+      await request("anvil_dropAllTransactions");
+    },
+    withoutOwnMining: (work) => withoutOwnMining(request, mining, work),
   };
 }
 
-/** With its address in lower case, as everywhere inside the program. */
-function accountNumber(addressIndex: number): HDAccount {
-  const account = mnemonicToAccount(MNEMONIC, { addressIndex });
-  return { ...account, address: account.address.toLowerCase() as Address };
-}
-
-function createClient(url: string, chainId: number) {
-  return createTestClient({
-    mode: "anvil",
-    chain: { ...foundry, id: chainId },
-    transport: http(url, { retryCount: 0, timeout: 60_000 }),
-  })
-    .extend(publicActions)
-    .extend(walletActions);
+async function withoutOwnMining<Result>(
+  request: Request,
+  mining: NonNullable<AnvilOptions["mining"]>,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if (mining === "auto") await request("evm_setAutomine", [false]);
+  if (typeof mining === "object") await request("evm_setIntervalMining", [0]);
+  try {
+    return await work();
+  } finally {
+    if (mining === "auto") await request("evm_setAutomine", [true]);
+    if (typeof mining === "object") await request("evm_setIntervalMining", [mining.blockTimeSeconds]);
+  }
 }
 
 function commandLine(options: AnvilOptions, chainId: number): string[] {
@@ -133,7 +81,7 @@ function commandLine(options: AnvilOptions, chainId: number): string[] {
   return [
     ["--port", String(options.port ?? 0)],
     ["--chain-id", String(chainId)],
-    ["--accounts", String(options.accounts ?? 10)],
+    ["--accounts", String(options.accounts ?? DEFAULT_ACCOUNTS)],
     ["--balance", "1000000"],
     ["--mnemonic", MNEMONIC],
     // Blocks hold transactions as they came, so that a test decides on their order.

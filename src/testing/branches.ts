@@ -1,9 +1,8 @@
 /**
  * Blocks with chosen transactions, and competing branches made of them.
  *
- * The way to a branch that works in every anvil: snapshot → mine A → revert → mine B with other timestamps.
- * (`anvil_reorg` was faulty in several releases.) Base fees are set, because a revert does not bring the old one
- * back; so the same transactions at the same timestamps make a block with the same hash again.
+ * The way to a branch that works in every node for developers: snapshot → mine A → revert → mine B with other
+ * timestamps. (`anvil_reorg` was faulty in several releases.) What each node calls its commands is its `Miner`.
  */
 import type { Hex } from "viem";
 import type { BlockHeader } from "../core/chain.ts";
@@ -21,15 +20,26 @@ export interface BranchBlock {
 /** A block from which branches part. */
 export interface ForkPoint {
   readonly block: BlockHeader;
-  /** anvil's snapshot; each revert uses one up, so it changes. */
+  /** The node's snapshot; each revert uses one up, so it changes. */
   snapshotId: string;
   /** How many branches were mined from here. */
   branches: number;
 }
 
-type Mining = "auto" | "manual" | { readonly blockTimeSeconds: number };
+/** How one kind of node makes blocks. */
+export interface Miner {
+  /** So many blocks, the first with what is in the mempool. */
+  mine(count: number): Promise<void>;
+  /** One block, in order of arrival; one second after its parent if no timestamp is given. */
+  mineAt(timestamp?: number): Promise<void>;
+  /** After a revert: what is left in the mempool would go into the new branch unasked. */
+  emptyMempool(): Promise<void>;
+  /** While the work puts blocks together, the node makes none by itself. */
+  withoutOwnMining<Result>(work: () => Promise<Result>): Promise<Result>;
+}
 
-const BASE_FEE_WEI = 1_000_000_000n;
+/** Of every block that is put together here. */
+export const BASE_FEE_WEI = 1_000_000_000n;
 
 export interface Branches {
   head(): Promise<BlockHeader>;
@@ -40,16 +50,15 @@ export interface Branches {
   mineBranch(point: ForkPoint, blocks: readonly BranchBlock[]): Promise<BlockHeader[]>;
 }
 
-export function createBranches(request: Request, mining: Mining): Branches {
+export function createBranches(request: Request, miner: Miner): Branches {
   const head = () => readHeader(request, "latest");
 
   const mine = async (count = 1) => {
-    await request("anvil_mine", [hex(count)]);
+    await miner.mine(count);
     return head();
   };
 
-  const mineBlock = (block: BranchBlock = {}) =>
-    withoutMining(request, mining, () => mineOne(request, block));
+  const mineBlock = (block: BranchBlock = {}) => miner.withoutOwnMining(() => mineOne(request, miner, block));
 
   const forkPoint = async (): Promise<ForkPoint> => ({
     block: await head(),
@@ -58,14 +67,14 @@ export function createBranches(request: Request, mining: Mining): Branches {
   });
 
   const mineBranch = (point: ForkPoint, blocks: readonly BranchBlock[]) =>
-    withoutMining(request, mining, async () => {
-      await returnTo(request, point);
+    miner.withoutOwnMining(async () => {
+      await returnTo(request, miner, point);
       let parent = point.block;
       const mined: BlockHeader[] = [];
       for (const block of blocks) {
         // The first timestamp differs from branch to branch, so that their blocks never share a hash.
         const step = parent === point.block ? 1 + point.branches : 1;
-        parent = await mineOne(request, { timestamp: parent.timestamp + step, ...block });
+        parent = await mineOne(request, miner, { timestamp: parent.timestamp + step, ...block });
         mined.push(parent);
       }
       point.branches += 1;
@@ -82,7 +91,7 @@ export function createBranches(request: Request, mining: Mining): Branches {
   };
 }
 
-async function mineOne(request: Request, block: BranchBlock): Promise<BlockHeader> {
+async function mineOne(request: Request, miner: Miner, block: BranchBlock): Promise<BlockHeader> {
   const sent: Hash[] = [];
   for (const transaction of block.transactions ?? []) {
     sent.push(
@@ -91,9 +100,7 @@ async function mineOne(request: Request, block: BranchBlock): Promise<BlockHeade
       ]),
     );
   }
-  await request("anvil_setNextBlockBaseFeePerGas", [hex(BASE_FEE_WEI)]);
-  if (block.timestamp !== undefined) await request("evm_setNextBlockTimestamp", [hex(block.timestamp)]);
-  await request("evm_mine");
+  await miner.mineAt(block.timestamp);
   const mined = await readBlock(request, "latest");
   assertIncluded(sent, mined);
   return headerOf(mined);
@@ -109,28 +116,11 @@ function assertIncluded(sent: readonly Hash[], block: RawBlock): void {
   }
 }
 
-async function returnTo(request: Request, point: ForkPoint): Promise<void> {
+async function returnTo(request: Request, miner: Miner, point: ForkPoint): Promise<void> {
   const isReverted = await request<boolean>("evm_revert", [point.snapshotId]);
-  if (!isReverted) throw new Error(`anvil has no snapshot for block ${point.block.number} any more`);
+  if (!isReverted) throw new Error(`The node has no snapshot for block ${point.block.number} any more`);
   point.snapshotId = await request<string>("evm_snapshot");
-  // The mempool survives a revert; what is left there would go into the new branch unasked.
-  await request("anvil_dropAllTransactions");
-}
-
-/** Stops the node's own mining while `work` puts blocks together. */
-async function withoutMining<Result>(
-  request: Request,
-  mining: Mining,
-  work: () => Promise<Result>,
-): Promise<Result> {
-  if (mining === "auto") await request("evm_setAutomine", [false]);
-  if (typeof mining === "object") await request("evm_setIntervalMining", [0]);
-  try {
-    return await work();
-  } finally {
-    if (mining === "auto") await request("evm_setAutomine", [true]);
-    if (typeof mining === "object") await request("evm_setIntervalMining", [mining.blockTimeSeconds]);
-  }
+  await miner.emptyMempool();
 }
 
 interface RawBlock {
@@ -143,7 +133,7 @@ interface RawBlock {
 
 async function readBlock(request: Request, block: string): Promise<RawBlock> {
   const found = await request<RawBlock | null>("eth_getBlockByNumber", [block, false]);
-  if (found === null) throw new Error(`anvil has no block ${block}`);
+  if (found === null) throw new Error(`The node has no block ${block}`);
   return found;
 }
 
@@ -155,6 +145,6 @@ function headerOf({ number, hash, parentHash, timestamp }: RawBlock): BlockHeade
   return { number: BigInt(number), hash, parentHash, timestamp: Number(timestamp) };
 }
 
-function hex(value: number | bigint): Hex {
+export function hex(value: number | bigint): Hex {
   return `0x${value.toString(16)}`;
 }

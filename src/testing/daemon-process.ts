@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { access } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { endWithThisProcess } from "./end-with-this-process.ts";
 import { waitFor } from "./wait-for.ts";
 
 /** A line of standard error. A line that is not JSON has its text as `msg`. */
@@ -56,15 +57,10 @@ export async function launch(args: readonly string[], options: LaunchOptions): P
     env: { ...ENVIRONMENT, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  // A test runner that ends early must not leave a daemon behind.
-  const killNow = () => child.kill("SIGKILL");
-  process.once("exit", killNow);
+  endWithThisProcess(child);
   const launched = watch(child);
   running.add(launched);
-  void launched.exited.then(() => {
-    process.off("exit", killNow);
-    running.delete(launched);
-  });
+  void launched.exited.then(() => running.delete(launched));
   return launched;
 }
 

@@ -3,8 +3,8 @@ import { encodeDeployData, encodeFunctionData, type Hex, keccak256 } from "viem"
 import type { HDAccount } from "viem/accounts";
 import type { Address, Hash } from "../core/hex.ts";
 import { systemClock } from "../runtime/clock.ts";
-import type { TestToken, TokenOptions } from "./anvil.ts";
 import { contractCode, tokenAbi } from "./contracts.ts";
+import type { TestToken, TokenOptions } from "./test-node.ts";
 
 export type Request = <Result = unknown>(method: string, params?: readonly unknown[]) => Promise<Result>;
 
