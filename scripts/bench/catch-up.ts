@@ -147,6 +147,7 @@ function chainConfig(chain: ChainToRead): ChainConfig {
     fetchConcurrency: CONCURRENCY,
     internal: "none",
     nativeSource: "value",
+    verification: "auto",
     ownWallets: [],
     assets: [asset(null, "ETH", 18), asset(chain.token, "USDT", 6)],
   };

@@ -7,6 +7,7 @@
  * or checked. (A commit per deposit would be a floor that any batching beats; this one cannot be beaten without
  * writing less.)
  */
+import { UNVERIFIED } from "../../src/core/verification.ts";
 import { registerAssets } from "../../src/deposits/asset-store.ts";
 import { type IngestContext, ingestBlocks } from "../../src/flow/ingest-block.ts";
 import { settleDeposits } from "../../src/flow/settle-deposits.ts";
@@ -121,7 +122,7 @@ function createRounds({ database }: BenchDatabase, count: number) {
     );
     const from = { chainId: CHAIN_ID, number: parent.number, hash: parent.hash, leaseToken: 0n };
     const block = blockOf(height);
-    await ingestBlocks(context, from, [{ block, transfers }]);
+    await ingestBlocks(context, from, [{ block, verification: UNVERIFIED, transfers }]);
 
     let credited = 0;
     const ms = await timed(async () => {

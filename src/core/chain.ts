@@ -1,5 +1,6 @@
 /** What a chain is made of, as far as deposits need it. */
 import type { Address, Hash } from "./hex.ts";
+import type { BlockVerification } from "./verification.ts";
 
 /** A block named so that no other branch's block can be mistaken for it. */
 export interface BlockRef {
@@ -45,6 +46,7 @@ export type TransferSource = "value" | `log:${number}` | `trace:${string}` | `wi
 /** A block with every transfer of value in it, whoever received it. */
 export interface BlockTransfers {
   readonly block: BlockHeader;
+  readonly verification: BlockVerification;
   readonly transfers: readonly Transfer[];
 }
 

@@ -2,6 +2,7 @@
 import { formatAmount } from "./amount.ts";
 import type { Deposit } from "./deposit.ts";
 import { checksumAddress } from "./hex.ts";
+import type { Verification } from "./verification.ts";
 
 export interface DepositBody {
   id: string;
@@ -25,6 +26,7 @@ export interface DepositBody {
   blockNumber: number;
   blockHash: string;
   blockTime: string;
+  verification: Verification;
   confirmations: number;
   creditAt: string | null;
   unlockAt: string | null;
@@ -58,6 +60,7 @@ export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody
     blockNumber: Number(deposit.blockNumber),
     blockHash: deposit.blockHash,
     blockTime: rfc3339(deposit.blockTime),
+    verification: deposit.verification,
     confirmations: confirmationsOf(deposit, cursorNumber),
     creditAt: deposit.creditAt,
     unlockAt: deposit.unlockAt,

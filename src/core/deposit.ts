@@ -19,6 +19,7 @@
 import type { TransferSource } from "./chain.ts";
 import { FatalError } from "./errors.ts";
 import type { Address, Hash } from "./hex.ts";
+import type { Verification } from "./verification.ts";
 
 export const DEPOSIT_STATUSES = [
   "pending",
@@ -93,6 +94,8 @@ export interface Deposit {
   readonly blockNumber: bigint;
   readonly blockHash: Hash;
   readonly blockTime: Date;
+  /** How much of this transfer is proved by the hash of its block. */
+  readonly verification: Verification;
   /** The threshold in force, as people read it: `"12"`, `"finalized"`, `"12 and safe"`. `null`: never credited. */
   readonly creditAt: string | null;
   readonly unlockAt: string | null;

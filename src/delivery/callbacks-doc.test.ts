@@ -30,6 +30,7 @@ const deposit: Deposit = {
   blockNumber: 23_456_789n,
   blockHash: parseHash("0x3b3ae5fa8ee7d0b2b9f2ab5c0a2f1a4a3b6f8f1f3f4e5d6c7b8a99887766554a"),
   blockTime: new Date("2026-11-22T14:00:11Z"),
+  verification: "proved",
   creditAt: "12",
   unlockAt: "finalized",
   detectedAt: new Date("2026-11-22T14:00:12.402Z"),

@@ -2,12 +2,14 @@
 import type { TransferSource } from "../core/chain.ts";
 import type { Deposit, DepositStatus } from "../core/deposit.ts";
 import { bytesToHex } from "../core/hex.ts";
+import type { Verification } from "../core/verification.ts";
 
 /** Select it from `deposits d LEFT JOIN assets a ON a.id = d.asset_id` (or rows of the same shape as `d`). */
 export const DEPOSIT_COLUMNS = `
   d.id, d.sequence, d.generation, d.status, d.reason, d.merchant_id, d.user_id, d.chain_id, d.asset_id,
   a.currency, a.decimals, d.token, d.amount, d.from_address, d.to_address, d.tx_hash, d.source,
-  d.block_number, d.block_hash, d.block_time, d.credit_at, d.unlock_at, d.detected_at, d.credited_at, d.unlocked_at`;
+  d.block_number, d.block_hash, d.block_time, d.verification, d.credit_at, d.unlock_at, d.detected_at,
+  d.credited_at, d.unlocked_at`;
 
 export interface DepositRow {
   id: string;
@@ -30,6 +32,7 @@ export interface DepositRow {
   block_number: bigint;
   block_hash: Buffer;
   block_time: Date;
+  verification: Verification;
   credit_at: string | null;
   unlock_at: string | null;
   detected_at: Date;
@@ -59,6 +62,7 @@ export function toDeposit(row: DepositRow): Deposit {
     blockNumber: row.block_number,
     blockHash: bytesToHex(row.block_hash),
     blockTime: row.block_time,
+    verification: row.verification,
     creditAt: row.credit_at,
     unlockAt: row.unlock_at,
     detectedAt: row.detected_at,

@@ -31,6 +31,7 @@ const SEEN_COLUMNS: readonly (readonly [name: string, type: string, read: (seen:
     ["unlock_at", "text", (seen) => seen.unlock?.text ?? null],
     ["unlock_block", "bigint", (seen) => seen.unlock?.dueBlock ?? null],
     ["unlock_tag", "text", (seen) => seen.unlock?.tag ?? null],
+    ["verification", "text", (seen) => seen.verification],
   ];
 
 const NAMES = SEEN_COLUMNS.map(([name]) => name);

@@ -4,6 +4,7 @@ import type { BlockHeader, FinalityTag, Transfer } from "../core/chain.ts";
 import type { IgnoreReason } from "../core/deposit.ts";
 import { depositId } from "../core/deposit-id.ts";
 import type { Address } from "../core/hex.ts";
+import type { Verification } from "../core/verification.ts";
 
 /** The assets of one chain, by token; the native coin under `null`. */
 export type AssetsByToken = ReadonlyMap<Address | null, KnownAsset>;
@@ -15,11 +16,16 @@ export interface StoredThreshold {
   readonly tag: FinalityTag | null;
 }
 
-/** A deposit not yet in the database; whose it is, the database knows. */
-export interface SeenDeposit {
-  readonly id: string;
+/** A transfer to a watched address, and where it was seen. */
+export interface MatchedTransfer {
   readonly transfer: Transfer;
   readonly block: BlockHeader;
+  readonly verification: Verification;
+}
+
+/** A deposit not yet in the database; whose it is, the database knows. */
+export interface SeenDeposit extends MatchedTransfer {
+  readonly id: string;
   readonly assetId: number | null;
   readonly status: "pending" | "ignored";
   readonly reason: IgnoreReason | null;
@@ -42,19 +48,18 @@ export interface DepositRules {
 }
 
 export function judgeTransfer(
-  transfer: Transfer,
-  block: BlockHeader,
+  matched: MatchedTransfer,
   rules: DepositRules,
   thresholds: ThresholdRules,
 ): SeenDeposit {
+  const { transfer, block } = matched;
   const id = depositId(rules.chainId, transfer.txHash, transfer.source);
   const asset = rules.assets.get(transfer.token);
   const reason = ignoreReason(asset, transfer, rules);
   if (asset === undefined || reason !== null) {
     return {
+      ...matched,
       id,
-      transfer,
-      block,
       assetId: asset?.id ?? null,
       status: "ignored",
       reason,
@@ -69,9 +74,8 @@ export function judgeTransfer(
     tag: threshold.tag,
   });
   return {
+    ...matched,
     id,
-    transfer,
-    block,
     assetId: asset.id,
     status: "pending",
     reason: null,

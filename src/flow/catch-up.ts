@@ -8,6 +8,7 @@ import { fetchAhead } from "../scanner/fetch-ahead.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import { ingestBlocks } from "./ingest-block.ts";
 import type { LocalChain } from "./local-chain.ts";
+import { keepVerification } from "./verification.ts";
 
 /** A batch is committed when it holds this many blocks or transfers: larger ones gain nothing and hold locks longer. */
 const BLOCKS_PER_BATCH = 100;
@@ -96,6 +97,7 @@ async function commitBatch(
   const startedAt = parts.clock.monotonic();
   const ingested = await ingestBlocks(parts.ingest, local.claim(), batch);
   local.append(batch.map(({ block }) => block));
+  await keepVerification(parts.database, parts.nodes, local.leaseToken);
 
   const { chain, wakers } = parts;
   if (ingested.isAnythingDue) await wakers.settleNow(chain.id, last.block.number);

@@ -51,6 +51,7 @@ beforeEach(async () => {
     fetchConcurrency: 4,
     internal: "none",
     nativeSource: "value",
+    verification: "auto",
     ownWallets: [],
     assets: [assetOf({ policy: deepEnough })],
   };

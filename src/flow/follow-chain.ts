@@ -20,6 +20,7 @@ import { effectiveTags } from "./effective-tags.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import { type LocalChain, loadLocalChain } from "./local-chain.ts";
 import { undoReorg } from "./undo-reorg.ts";
+import { keepVerification, restoreVerification } from "./verification.ts";
 import { whileLeased } from "./while-leased.ts";
 
 const HALTED_POLL_MS = 5_000;
@@ -33,6 +34,7 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
   const wakeup = createWakeup(parts.clock);
   const hints = watchHints(parts, wakeup);
   try {
+    await restoreVerification(parts.database, parts.nodes);
     const local = await openLocalChain(parts, leaseToken, signal);
     while (!signal.aborted) {
       if (await isHalted(parts)) {
@@ -190,6 +192,7 @@ async function noteHead(
 ): Promise<void> {
   const { chain, database } = parts;
   const tags = await effectiveTags(parts.nodes, local, signal);
+  await keepVerification(database, parts.nodes, local.leaseToken);
   await recordHead(database, chain.id, local.leaseToken, { headNumber: head.number, ...tags });
   const cursorNumber = local.cursor().number;
   if (await isAnyDepositDue(database, chain.id, { cursorNumber, ...tags })) {

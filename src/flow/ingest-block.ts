@@ -5,13 +5,19 @@
  * nothing. A second follower, a stale one or a replay changes nothing: the compare-and-swap refuses it.
  */
 import { bandFor, dueBlock, thresholdText } from "../confirmations/threshold.ts";
-import type { BlockHeader, BlockTransfers, NativeSource, Transfer } from "../core/chain.ts";
+import type { BlockTransfers, NativeSource } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
 import type { Address, Hash } from "../core/hex.ts";
+import { verificationOf } from "../core/verification.ts";
 import type { Database, Sql } from "../db/database.ts";
 import { insertSeenDeposits, isAnyDepositDue } from "../deposits/deposit-store.ts";
-import { type AssetsByToken, judgeTransfer, type SeenDeposit } from "../deposits/judge-transfer.ts";
+import {
+  type AssetsByToken,
+  judgeTransfer,
+  type MatchedTransfer,
+  type SeenDeposit,
+} from "../deposits/judge-transfer.ts";
 import type { AddressTable } from "../matcher/address-table.ts";
 import { matchTransfers } from "../matcher/match-transfers.ts";
 import { closeRegistrationGate } from "../merchants/address-store.ts";
@@ -23,6 +29,7 @@ import {
   holdCursor,
   insertBlockRefs,
   moveCursor,
+  type NewBlockRef,
 } from "../scanner/chain-store.ts";
 import { type AddressWatch, loadNewAddresses } from "./watch-addresses.ts";
 
@@ -76,7 +83,7 @@ export async function ingestBlocks(
     await loadNewAddresses(tx, watch);
     const found = watch.lastNumber === matchedUpTo ? matched : matchBlocks(blocks, watch.table);
 
-    const seen = found.map(({ transfer, block }) => judgeTransfer(transfer, block, context, thresholdRules));
+    const seen = found.map((each) => judgeTransfer(each, context, thresholdRules));
     return recordSeen(tx, chainId, seen);
   });
 }
@@ -113,20 +120,21 @@ function assertConsecutive(from: CursorClaim, blocks: readonly BlockTransfers[])
   }
 }
 
-export interface MatchedTransfer {
-  readonly transfer: Transfer;
-  readonly block: BlockHeader;
-}
-
 export function matchBlocks(blocks: readonly BlockTransfers[], table: AddressTable): MatchedTransfer[] {
-  return blocks.flatMap(({ block, transfers }) =>
-    matchTransfers(transfers, table).map((transfer) => ({ transfer, block })),
+  return blocks.flatMap(({ block, verification, transfers }) =>
+    matchTransfers(transfers, table).map((transfer) => ({
+      transfer,
+      block,
+      verification: verificationOf(transfer.source, verification),
+    })),
   );
 }
 
 /** Of many blocks only those within the window are worth a row. */
-function keptRefs(context: IngestContext, blocks: readonly BlockTransfers[]): BlockHeader[] {
-  return blocks.slice(-context.reorgWindow).map(({ block }) => block);
+function keptRefs(context: IngestContext, blocks: readonly BlockTransfers[]): NewBlockRef[] {
+  return blocks
+    .slice(-context.reorgWindow)
+    .map(({ block, verification }) => ({ ...block, verification: verification.level }));
 }
 
 /** Where the thresholds of these deposits' depths are met, as far as that lies ahead. */

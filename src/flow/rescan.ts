@@ -81,7 +81,7 @@ async function recordBatch(
 ): Promise<readonly Deposit[]> {
   const seen = matchBlocks(batch, context.watch.table)
     .filter(({ transfer }) => address === undefined || transfer.to === address)
-    .map(({ transfer, block }) => judgeTransfer(transfer, block, context, thresholdRules));
+    .map((each) => judgeTransfer(each, context, thresholdRules));
   return context.database.transaction(async (tx) => {
     // Holds the cursor first: no reorg can pass between this look at the branch and the commit.
     const recorded = await recordSeen(tx, context.chainId, seen);

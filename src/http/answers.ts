@@ -3,6 +3,7 @@ import { z } from "zod";
 import { DEPOSIT_STATUSES } from "../core/deposit.ts";
 import type { DepositBody } from "../core/deposit-body.ts";
 import { EVENT_TYPES } from "../core/event.ts";
+import { VERIFICATIONS } from "../core/verification.ts";
 
 const time = z.iso.datetime().describe("RFC 3339, UTC.");
 const amount = z.string().describe("A decimal number in the currency.");
@@ -29,6 +30,9 @@ const depositKeys = {
   blockNumber: z.int(),
   blockHash: z.string(),
   blockTime: time,
+  verification: z
+    .enum(VERIFICATIONS)
+    .describe("How much of it the hash of its block proves; see docs/verification.md."),
   confirmations: z.int().describe("Depth at the cursor; a block at the cursor has 1."),
   creditAt: z.string().nullable(),
   unlockAt: z.string().nullable(),

@@ -1,4 +1,5 @@
 /** Transfers out of real blocks: made on a real chain, fetched and checked as the daemon does. */
+
 import {
   type Abi,
   type ContractFunctionArgs,
@@ -13,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MAX_UINT256 } from "../core/amount.ts";
 import type { Transfer } from "../core/chain.ts";
 import type { Address, Hash } from "../core/hex.ts";
+import { UNVERIFIED } from "../core/verification.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { FetchedBlock } from "../rpc/fetched-block.ts";
 import { type Anvil, startAnvil, type TestToken } from "../testing/anvil.ts";
@@ -102,6 +104,7 @@ describe("native transfers", () => {
     const header = await chain.mine();
     expect(extractTransfers(await nodes.blockByHash(header.hash))).toEqual({
       block: header,
+      verification: { level: "proved", logs: "proved", values: "proved", withdrawals: "proved" },
       transfers: [
         { txHash: hash, source: "value", token: null, from: payer, to: watched, amountBaseUnits: 7n },
       ],
@@ -158,25 +161,26 @@ describe("native transfers", () => {
     ]);
   });
 
-  it("D10: finds the value of a transaction of a type that nobody knows, and all of the rest of its block", async () => {
+  it("D10: finds the value of a transaction of a type that nobody knows, and all of the rest of its block, with an alarm", async () => {
     await chain.sendEth(watched, 5n);
     await chain.transferToken(token, watched, 6n);
     const header = await chain.mine();
+    const proxied = testNodes([proxy.url]);
+    await proxied.blockByNumber(1n); // finds out what the chain proves, before the new type
+    const ofNewType = (list: unknown) => (list as object[]).map((each) => ({ ...each, type: "0x50" }));
+    proxy.lie(lies.changed(ofNewType), { methods: ["eth_getBlockReceipts"] });
     proxy.lie(
       lies.changed((block) => {
-        const { transactions } = block as { transactions: object[] };
-        return {
-          ...(block as object),
-          transactions: transactions.map((each) => ({ ...each, type: "0x7e", mint: "0x1" })),
-        };
+        const { transactions, ...rest } = block as { transactions: object[] };
+        return { ...rest, transactions: ofNewType(transactions) };
       }),
       { methods: ["eth_getBlockByHash"] },
     );
-    const proxied = testNodes([proxy.url]);
     expect(extracted(await proxied.blockByHash(header.hash))).toEqual([
       [0, "value", null, watched, 5n],
       [1, "log:0", token.address, watched, 6n],
     ]);
+    expect(proxied.verification.state()).toMatchObject({ alarm: expect.stringContaining("0x50") });
     await proxied.close();
     proxy.tellTruth();
   });
@@ -356,6 +360,7 @@ describe("token transfers", () => {
 describe("what a test chain cannot make", () => {
   const block = (given: Partial<FetchedBlock>): FetchedBlock => ({
     header: { number: 1n, hash: pad("0x01"), parentHash: pad("0x00"), timestamp: 1 },
+    verification: UNVERIFIED,
     transactions: [],
     receipts: [],
     withdrawals: [],

@@ -41,7 +41,7 @@ export function extractTransfers(block: FetchedBlock, nativeSource: NativeSource
     const transfer = withdrawalTransfer(withdrawal);
     if (transfer !== null) transfers.push(transfer);
   }
-  return { block: block.header, transfers };
+  return { block: block.header, verification: block.verification, transfers };
 }
 
 /** Before Byzantium a receipt had a state root and no status; a failure there shows in nothing else. */

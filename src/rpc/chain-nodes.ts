@@ -10,6 +10,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { type Random, systemRandom } from "../runtime/random.ts";
+import { type ChainVerifier, createChainVerifier, type VerificationEvents } from "./chain-verifier.ts";
 import { orderForBackfill, orderForBlock, orderForHead } from "./choose-node.ts";
 import { createFailover, type Failover, type RetryPolicy, worthTelling } from "./failover.ts";
 import { createHeadWatch, type HeadWatch } from "./head-watch.ts";
@@ -18,6 +19,7 @@ import type { HttpLimits } from "./http-transport.ts";
 import { type ChainNode, type ChainQuestions, createNode } from "./node.ts";
 import type { NodeStatus } from "./node-record.ts";
 import type { NodeProbe } from "./probe.ts";
+import { proveSomeBlocks } from "./prove-some-blocks.ts";
 import type { Purpose } from "./request-limit.ts";
 
 export interface ChainNodes extends ChainQuestions {
@@ -48,6 +50,8 @@ export interface ChainNodes extends ChainQuestions {
    * @returns ends the listening
    */
   onHint(listener: HintListener): () => void;
+  /** What the blocks are held to, and how that goes. */
+  readonly verification: Omit<ChainVerifier, "ready" | "verify">;
   close(): Promise<void>;
 }
 
@@ -55,27 +59,43 @@ export interface ChainNodes extends ChainQuestions {
 export type HintListener = (header: BlockHeader, isFromLeader: boolean) => void;
 
 export interface ChainNodesOptions {
-  readonly chain: Pick<ChainConfig, "id" | "nodes" | "internal" | "blockTimeMs">;
+  readonly chain: Pick<ChainConfig, "id" | "nodes" | "internal" | "blockTimeMs" | "verification">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random?: Random;
   readonly limits?: Partial<HttpLimits>;
   readonly retry?: Partial<RetryPolicy>;
+  readonly events?: Partial<VerificationEvents>;
 }
 
 /** Opens no connection until the first question. */
 export function createChainNodes(options: ChainNodesOptions): ChainNodes {
   const { chain, clock, random = systemRandom } = options;
   const logger = options.logger.with({ chain_id: chain.id });
-  const nodes = createNodes(options, logger);
+  // The one needs the other: blocks are judged by what other blocks of the same nodes have proved.
+  const verifier = createChainVerifier({
+    mode: chain.verification,
+    nodeCount: chain.nodes.length,
+    logger,
+    events: { onRefused: () => undefined, onDropped: () => undefined, ...options.events },
+    probe: (next, signal) =>
+      proveSomeBlocks(
+        { failover, head: atHead.head, order: ordersFor("head", { nodes, watch }).ableFirst },
+        next,
+        signal,
+      ),
+  });
+  const nodes = createNodes(options, logger, verifier);
   const watch = createHeadWatch({ nodes, chainId: chain.id, blockTimeMs: chain.blockTimeMs, clock, logger });
   const failover = createFailover({ chainId: chain.id, clock, random, retry: options.retry });
   const hints = createHints({ chain, clock, logger, random });
-  const parts = { nodes, watch, failover };
+  const parts = { nodes, watch, failover, verifier };
+  const atHead = questionsFor("head", parts);
   return {
     chainId: chain.id,
-    ...questionsFor("head", parts),
+    ...atHead,
     backfill: questionsFor("backfill", parts),
+    verification: verifier,
     nodes: () => nodes.map((node, index) => ({ ...node.status(), isLeading: index === watch.leader() })),
     probe: (signal) => Promise.all(nodes.map((node) => node.probe(signal))),
     expectTraces: (signal) => expectTraces(nodes, chain.id, signal),
@@ -87,7 +107,7 @@ export function createChainNodes(options: ChainNodesOptions): ChainNodes {
   };
 }
 
-function createNodes(options: ChainNodesOptions, logger: Logger): ChainNode[] {
+function createNodes(options: ChainNodesOptions, logger: Logger, verifier: ChainVerifier): ChainNode[] {
   const { chain, clock, limits } = options;
   const seen = new Map<string, number>();
   return chain.nodes.map(({ url, maxConcurrency }) => {
@@ -100,6 +120,7 @@ function createNodes(options: ChainNodesOptions, logger: Logger): ChainNode[] {
       internal: chain.internal,
       clock,
       logger,
+      verifier,
       ...(maxConcurrency === null ? {} : { maxConcurrency }),
       ...(limits === undefined ? {} : { limits }),
       ...(duplicate === 1 ? {} : { duplicate }),
@@ -111,9 +132,11 @@ interface Parts {
   readonly nodes: readonly ChainNode[];
   readonly watch: HeadWatch;
   readonly failover: Failover;
+  readonly verifier: ChainVerifier;
 }
 
-function questionsFor(purpose: Purpose, { nodes, watch, failover }: Parts): ChainQuestions {
+/** Whom to ask first; see `choose-node.ts`. */
+function ordersFor(purpose: Purpose, { nodes, watch }: Pick<Parts, "nodes" | "watch">) {
   const chosen = (indexes: readonly number[]) =>
     indexes.flatMap((index) => {
       const node = nodes[index];
@@ -130,6 +153,12 @@ function questionsFor(purpose: Purpose, { nodes, watch, failover }: Parts): Chai
     if (purpose === "head" || number === null) return chosen(orderForBlock(standings, leader, number));
     return chosen(orderForBackfill(standings, leader, number, watch.head()?.number ?? null));
   };
+  return { leaderFirst, ableFirst };
+}
+
+function questionsFor(purpose: Purpose, parts: Parts): ChainQuestions {
+  const { watch, failover, verifier } = parts;
+  const { leaderFirst, ableFirst } = ordersFor(purpose, parts);
   const ask = <Answer>(question: (node: ChainQuestions) => Promise<Answer>) => ({
     question: (node: ChainNode) => question(node.questions[purpose]),
   });
@@ -147,13 +176,18 @@ function questionsFor(purpose: Purpose, { nodes, watch, failover }: Parts): Chai
       ),
     headerByHash: (hash, signal) =>
       failover({ order: leaderFirst, isEnough, ...ask((node) => node.headerByHash(hash, signal)) }, signal),
-    blockByHash: (hash, signal) =>
-      failover(
-        { order: ableFirst(watch.numberOf(hash)), ...ask((node) => node.blockByHash(hash, signal)) },
+    blockByHash: async (hash, signal) => {
+      await verifier.ready(signal);
+      const order = ableFirst(watch.numberOf(hash));
+      return failover({ order, ...ask((node) => node.blockByHash(hash, signal)) }, signal);
+    },
+    blockByNumber: async (number, signal) => {
+      await verifier.ready(signal);
+      return failover(
+        { order: ableFirst(number), ...ask((node) => node.blockByNumber(number, signal)) },
         signal,
-      ),
-    blockByNumber: (number, signal) =>
-      failover({ order: ableFirst(number), ...ask((node) => node.blockByNumber(number, signal)) }, signal),
+      );
+    },
   };
 }
 

@@ -21,6 +21,8 @@ import type { FetchedTransaction, FetchedWithdrawal, Quantity } from "./fetched-
 export type AskedBlock = { readonly hash: Hash } | { readonly number: bigint };
 
 export interface CheckedBlock {
+  /** The whole answer, as far as it was not needed here. */
+  readonly answer: Fields;
   readonly header: BlockHeader;
   /** `null` on chains that have none. */
   readonly logsBloom: string | null;
@@ -59,6 +61,7 @@ export function checkBlock(answer: unknown, asked: AskedBlock): CheckedBlock {
     checkTransaction(readFields(transaction, "A transaction"), header.hash, blockNumber, quantityOf(index));
   }
   return {
+    answer: fields,
     header,
     logsBloom: typeof fields["logsBloom"] === "string" ? fields["logsBloom"] : null,
     transactions: transactions as FetchedTransaction[],

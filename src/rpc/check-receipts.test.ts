@@ -19,6 +19,7 @@ function blockOf(logIndexes: readonly (readonly number[])[]): { block: CheckedBl
   const log = { address: someone, topics: [], data: "0x", removed: false };
   return {
     block: {
+      answer: {},
       header: { number: 7n, hash: BLOCK, parentHash: hash("a"), timestamp: 1 },
       logsBloom: `0x01${"0".repeat(510)}`,
       transactions: places.map((place) => ({

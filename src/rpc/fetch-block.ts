@@ -4,12 +4,14 @@
  */
 import { FatalError } from "../core/errors.ts";
 import type { Hash } from "../core/hex.ts";
+import type { BlockVerification } from "../core/verification.ts";
 import { AnswerRefused } from "./answer.ts";
 import { type AskedBlock, blockNumberParameter, type CheckedBlock, checkBlock } from "./check-block.ts";
 import { checkReceipts } from "./check-receipts.ts";
 import { checkCallTraces, checkFlatTraces } from "./check-traces.ts";
 import type { CallFrame, FetchedBlock, FetchedReceipt } from "./fetched-block.ts";
 import { type Ask, isMethodMissing } from "./json-rpc.ts";
+import { type BlockProof, proveBlock, type RawBlock } from "./proof/proof-level.ts";
 
 /** How this node gives receipts and traces; found out at first use. */
 export interface NodeAbilities {
@@ -22,6 +24,12 @@ export interface BlockSource {
   readonly ask: Ask;
   readonly abilities: NodeAbilities;
   readonly internal: "trace" | "none";
+  /**
+   * Proves what was told, as far as the chain allows.
+   *
+   * @throws {AnswerRefused} when it proves less than it must
+   */
+  readonly verify: (number: bigint, block: RawBlock) => BlockVerification;
   /** For messages. */
   readonly nodeName: string;
 }
@@ -62,6 +70,18 @@ export async function fetchBlockByNumber(
   return assemble(source, block, receipts, traces, signal);
 }
 
+/** How much of a block the node's answer proves. Whether that is enough is for another to say. */
+export async function fetchProof(
+  source: Pick<BlockSource, "ask" | "abilities">,
+  number: bigint,
+  signal?: AbortSignal,
+): Promise<BlockProof> {
+  const answer = await source.ask("eth_getBlockByNumber", [blockNumberParameter(number), true], signal);
+  const block = checkGivenBlock(answer, { number });
+  const receipts = await askReceipts(source, block.header.hash, signal);
+  return proveBlock(rawBlock(block, await readReceipts(source.ask, block, receipts, signal)));
+}
+
 /** `null` means that the node has no such block; whoever asks for a whole block has seen that it exists. */
 function checkGivenBlock(answer: unknown, asked: AskedBlock): CheckedBlock {
   if (answer === null) throw new AnswerRefused("The node has not the block it was asked for", { ...asked });
@@ -78,11 +98,11 @@ async function assemble(
   tracesAnswer: unknown,
   signal?: AbortSignal,
 ): Promise<FetchedBlock> {
-  const answer =
-    receiptsAnswer === ONE_BY_ONE ? await askEachReceipt(source.ask, block, signal) : receiptsAnswer;
-  const receipts = checkReceipts(answer, block);
+  const receipts = await readReceipts(source.ask, block, receiptsAnswer, signal);
+  const verification = source.verify(block.header.number, rawBlock(block, receipts));
   return {
     header: block.header,
+    verification,
     transactions: block.transactions,
     receipts,
     withdrawals: block.withdrawals,
@@ -91,7 +111,25 @@ async function assemble(
   };
 }
 
-async function askReceipts(source: BlockSource, hash: Hash, signal?: AbortSignal): Promise<unknown> {
+async function readReceipts(
+  ask: Ask,
+  block: CheckedBlock,
+  answer: unknown,
+  signal?: AbortSignal,
+): Promise<FetchedReceipt[]> {
+  return checkReceipts(answer === ONE_BY_ONE ? await askEachReceipt(ask, block, signal) : answer, block);
+}
+
+function rawBlock(block: CheckedBlock, receipts: readonly FetchedReceipt[]): RawBlock {
+  const { answer, transactions } = block;
+  return { header: answer, transactions, receipts, withdrawals: answer["withdrawals"] };
+}
+
+async function askReceipts(
+  source: Pick<BlockSource, "ask" | "abilities">,
+  hash: Hash,
+  signal?: AbortSignal,
+): Promise<unknown> {
   if (source.abilities.receipts === "eth_getTransactionReceipt") return ONE_BY_ONE;
   try {
     return await source.ask("eth_getBlockReceipts", [hash], signal);

@@ -4,12 +4,14 @@
  */
 import type { BlockHeader } from "../core/chain.ts";
 import type { Address, Hash } from "../core/hex.ts";
+import type { BlockVerification } from "../core/verification.ts";
 
 /** A number as nodes write it: `0x` and hexadecimal digits. */
 export type Quantity = `0x${string}`;
 
 export interface FetchedBlock {
   readonly header: BlockHeader;
+  readonly verification: BlockVerification;
   readonly transactions: readonly FetchedTransaction[];
   /** `receipts[i]` belongs to `transactions[i]`. */
   readonly receipts: readonly FetchedReceipt[];

@@ -11,15 +11,23 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { AnswerRefused } from "./answer.ts";
 import { createChainIdGuard } from "./chain-id-guard.ts";
+import type { ChainVerifier } from "./chain-verifier.ts";
 import { blockNumberParameter, checkHeader } from "./check-block.ts";
 import { confirmHead } from "./confirm-head.ts";
-import { type BlockSource, fetchBlockByHash, fetchBlockByNumber, freshAbilities } from "./fetch-block.ts";
+import {
+  type BlockSource,
+  fetchBlockByHash,
+  fetchBlockByNumber,
+  fetchProof,
+  freshAbilities,
+} from "./fetch-block.ts";
 import type { FetchedBlock } from "./fetched-block.ts";
 import { createHttpTransport, type HttpLimits } from "./http-transport.ts";
 import { type Ask, createJsonRpc } from "./json-rpc.ts";
 import { parseNodeAddress } from "./node-address.ts";
 import { createNodeRecord, type NodeRecord, type NodeStatus } from "./node-record.ts";
 import { findTraces, type NodeProbe, probeNode } from "./probe.ts";
+import type { BlockProof } from "./proof/proof-level.ts";
 import { createRequestGate } from "./request-gate.ts";
 import { createRequestLimit, type Purpose } from "./request-limit.ts";
 
@@ -29,6 +37,8 @@ export interface NodeOptions {
   readonly internal: "trace" | "none";
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Judges what the blocks of this node prove. */
+  readonly verifier: Pick<ChainVerifier, "verify">;
   /** Requests at once, and connections. */
   readonly maxConcurrency?: number;
   readonly limits?: Partial<HttpLimits>;
@@ -57,6 +67,8 @@ export interface ChainNode {
   readonly questions: Readonly<Record<Purpose, ChainQuestions>>;
   /** Its head; one that is far above `believed` only after a look at the blocks below it. */
   believableHead(believed: BlockHeader | null, signal?: AbortSignal): Promise<BlockHeader>;
+  /** How much of a block its answer proves, be it enough or not. */
+  proofByNumber(number: bigint, signal?: AbortSignal): Promise<BlockProof>;
   /** Asks for the chain id anew. Throws `wrong_chain` when it is another. */
   recheckChainId(signal?: AbortSignal): Promise<void>;
   /** @throws {FatalError} `node_method_missing` when inner calls are wanted, and it offers no traces */
@@ -98,6 +110,7 @@ export function createNode(options: NodeOptions): ChainNode {
     ask: gate.asking(purpose),
     abilities,
     internal,
+    verify: (number, block) => options.verifier.verify(name, number, block),
     nodeName: name,
   });
   const source = sourceFor("head");
@@ -151,6 +164,7 @@ export function createNode(options: NodeOptions): ChainNode {
         record.onHead(header);
         return header;
       }, signal),
+    proofByNumber: (number, signal) => answering(() => fetchProof(source, number, signal), signal),
     recheckChainId: (signal) => {
       guard.invalidate();
       return answering(() => guard.ensure(signal), signal);

@@ -5,6 +5,7 @@
 import type { BlockHeader } from "../core/chain.ts";
 import { FatalError, InputError, TemporaryError } from "../core/errors.ts";
 import { bytesToHex, type Hash, hexToBytes } from "../core/hex.ts";
+import type { Verification, VerificationMemory, VerificationState } from "../core/verification.ts";
 import type { Sql } from "../db/database.ts";
 
 export interface ChainState {
@@ -23,6 +24,7 @@ export interface ChainState {
   readonly finalizedNumber: bigint | null;
   readonly leaseHolder: string | null;
   readonly leaseUntil: Date | null;
+  readonly verification: VerificationState;
 }
 
 interface ChainRow {
@@ -40,6 +42,12 @@ interface ChainRow {
   finalized_number: bigint | null;
   lease_holder: string | null;
   lease_until: Date | null;
+  verification: Verification | null;
+  verification_expected: Verification | null;
+  verification_alarm: string | null;
+  verification_parts: string[];
+  verification_shortfalls: string[];
+  verification_familiar: string[];
 }
 
 /** The place on a chain that the next ingest starts from, and the right to write there. */
@@ -83,7 +91,7 @@ export async function startCursor(
     [chainId, leaseToken, header.number, hexToBytes(header.hash), header.timestamp],
   );
   if (rows.length === 0) throw cursorMoved({ chainId, number: header.number, hash: header.hash, leaseToken });
-  await insertBlockRefs(tx, chainId, [header]);
+  await insertBlockRefs(tx, chainId, [{ ...header, verification: null }]);
 }
 
 /**
@@ -156,6 +164,30 @@ export async function recordHead(
   );
 }
 
+/** What the blocks proved so far, and whether less is proved now. */
+export async function recordVerification(
+  sql: Sql,
+  chainId: number,
+  leaseToken: bigint,
+  { level, expected, alarm, memory }: VerificationState,
+): Promise<void> {
+  await sql.query(
+    `UPDATE chains SET verification = $3, verification_expected = $4, verification_alarm = $5,
+       verification_parts = $6, verification_shortfalls = $7, verification_familiar = $8
+     WHERE chain_id = $1 AND lease_token = $2`,
+    [
+      chainId,
+      leaseToken,
+      level,
+      expected,
+      alarm,
+      memory?.parts ?? [],
+      memory?.shortfalls ?? [],
+      memory?.familiar ?? [],
+    ],
+  );
+}
+
 /** Stops the chain until an operator resumes it: nothing is ingested, undone or settled. */
 export async function haltChain(
   sql: Sql,
@@ -185,24 +217,31 @@ export async function resumeChainAt(tx: Sql, chainId: number, header: BlockHeade
   );
   if (rows.length === 0) throw new InputError("invalid_request", "The chain is not halted", { chainId });
   await tx.query("DELETE FROM block_refs WHERE chain_id = $1", [chainId]);
-  await insertBlockRefs(tx, chainId, [header]);
+  await insertBlockRefs(tx, chainId, [{ ...header, verification: null }]);
+}
+
+/** A block ref to be kept; `null` where nothing but the header was looked at. */
+export interface NewBlockRef extends BlockHeader {
+  readonly verification: Verification | null;
 }
 
 export async function insertBlockRefs(
   tx: Sql,
   chainId: number,
-  blocks: readonly BlockHeader[],
+  blocks: readonly NewBlockRef[],
 ): Promise<void> {
   await tx.query(
-    `INSERT INTO block_refs (chain_id, number, hash, parent_hash, block_time)
-     SELECT $1, b.number, b.hash, b.parent_hash, to_timestamp(b.time)
-     FROM unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::float8[]) AS b(number, hash, parent_hash, time)`,
+    `INSERT INTO block_refs (chain_id, number, hash, parent_hash, block_time, verification)
+     SELECT $1, b.number, b.hash, b.parent_hash, to_timestamp(b.time), b.verification
+     FROM unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::float8[], $6::text[])
+       AS b(number, hash, parent_hash, time, verification)`,
     [
       chainId,
       blocks.map((block) => block.number),
       blocks.map((block) => hexToBytes(block.hash)),
       blocks.map((block) => hexToBytes(block.parentHash)),
       blocks.map((block) => block.timestamp),
+      blocks.map((block) => block.verification),
     ],
   );
 }
@@ -263,5 +302,21 @@ function toChainState(row: ChainRow): ChainState {
     finalizedNumber: row.finalized_number,
     leaseHolder: row.lease_holder,
     leaseUntil: row.lease_until,
+    verification: {
+      level: row.verification,
+      expected: row.verification_expected,
+      alarm: row.verification_alarm,
+      memory: toMemory(row),
+    },
   };
+}
+
+/** Nothing in any of the lists: nothing was found out yet. */
+function toMemory(row: ChainRow): VerificationMemory | null {
+  const memory = {
+    parts: row.verification_parts,
+    shortfalls: row.verification_shortfalls,
+    familiar: row.verification_familiar,
+  };
+  return Object.values(memory).every((list) => list.length === 0) ? null : memory;
 }

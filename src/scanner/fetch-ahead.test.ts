@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TemporaryError } from "../core/errors.ts";
+import { UNVERIFIED } from "../core/verification.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { FetchedBlock } from "../rpc/fetched-block.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -16,6 +17,7 @@ type Nodes = Pick<ChainNodes, "blockByNumber">;
 function block(number: number, branch = "A", parentBranch = branch): FetchedBlock {
   return {
     header: blockOf(number, branch, parentBranch),
+    verification: UNVERIFIED,
     transactions: [],
     receipts: [],
     withdrawals: [],

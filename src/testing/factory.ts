@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { Asset, KnownAsset, Threshold } from "../core/asset.ts";
 import type { BlockHeader, BlockTransfers, Transfer } from "../core/chain.ts";
 import type { Address, Hash } from "../core/hex.ts";
+import { UNVERIFIED } from "../core/verification.ts";
 import type { Database } from "../db/database.ts";
 import { registerAssets } from "../deposits/asset-store.ts";
 import { registerChain, startCursor } from "../scanner/chain-store.ts";
@@ -45,7 +46,7 @@ export function transferOf(given: Partial<Transfer> & { to: Address; tx: string 
 }
 
 export function blockWith(block: BlockHeader, transfers: readonly Transfer[] = []): BlockTransfers {
-  return { block, transfers };
+  return { block, verification: UNVERIFIED, transfers };
 }
 
 export function assetOf(given: Partial<Asset> = {}): Asset {

@@ -1,4 +1,5 @@
 /** The nodes of a test chain, as the program sees them: quick to give up. */
+import type { VerificationMode } from "../core/verification.ts";
 import { type ChainNodes, type ChainNodesOptions, createChainNodes } from "../rpc/chain-nodes.ts";
 import type { HttpLimits } from "../rpc/http-transport.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
@@ -13,6 +14,8 @@ export interface TestNodesOptions {
   readonly clock?: Clock;
   readonly logger?: Logger;
   readonly blockTimeMs?: number;
+  readonly verification?: VerificationMode;
+  readonly events?: ChainNodesOptions["events"];
 }
 
 const PLAIN_NODE = { wsUrl: null, maxConcurrency: null };
@@ -27,10 +30,12 @@ export function testNodes(
       nodes: nodes.map((node) => (typeof node === "string" ? { ...PLAIN_NODE, url: node } : node)),
       internal: options.internal ?? "none",
       blockTimeMs: options.blockTimeMs ?? 1_000,
+      verification: options.verification ?? "auto",
     },
     clock: options.clock ?? systemClock,
     logger: options.logger ?? silentLogger,
     retry: { rounds: 2, firstPauseMs: 1, ...options.retry },
+    ...(options.events === undefined ? {} : { events: options.events }),
     limits: { headersTimeoutMs: 5_000, ...options.limits },
   });
 }

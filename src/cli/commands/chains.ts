@@ -6,6 +6,7 @@ import { ingestContextOf } from "../../flow/ingest-context.ts";
 import { registerChains } from "../../flow/register-chains.ts";
 import { rescan } from "../../flow/rescan.ts";
 import { resumeChain } from "../../flow/resume-chain.ts";
+import { restoreVerification } from "../../flow/verification.ts";
 import { loadAddressWatch } from "../../flow/watch-addresses.ts";
 import { type ChainNodes, createChainNodes } from "../../rpc/chain-nodes.ts";
 import { systemClock } from "../../runtime/clock.ts";
@@ -38,6 +39,7 @@ export async function rescanCommand(
     const assetsOf = await registerChains(database, [chain], setup.logger);
     const watch = await loadAddressWatch(database, systemRandom);
     const context = ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
+    await restoreVerification(database, nodes);
     const { fetchConcurrency } = chain;
     return rescan({ context, nodes: nodes.backfill, fetchConcurrency, onProgress }, range);
   });

@@ -105,6 +105,7 @@ describe("deposits", () => {
         blockNumber: 1,
         blockHash: blockOf(1).hash,
         blockTime: new Date(blockOf(1).timestamp * 1000).toISOString(),
+        verification: "none",
         confirmations: 6,
         creditAt: "3",
         unlockAt: "5",

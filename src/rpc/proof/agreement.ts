@@ -6,6 +6,7 @@ import { bytesToHex } from "../../core/hex.ts";
 import { type Fields, isFields } from "../answer.ts";
 import { OP_DEPOSIT, readType, typeName } from "./envelope-type.ts";
 import { attempt, isSame, PROVED, type Proof, quote, Unprovable, unproved } from "./proof.ts";
+import { proveSender } from "./prove-sender.ts";
 import { closeList, hashSince, type RlpWriter, writeFixedData, writeQuantity } from "./rlp.ts";
 
 const ADDRESS_BYTES = 20;
@@ -14,8 +15,8 @@ const ADDRESS_BYTES = 20;
  * The type matters because it decides whether a transaction can be encoded: with it in the proved receipts, a
  * node cannot pass a transaction off as one of an unknown type.
  *
- * A creation's contract is the hash of its sender and nonce, and value sent along belongs to it. The nonce is
- * proved with the transaction, the sender is as sure as `proveSender` makes it.
+ * A creation's contract is the hash of its sender and nonce. The nonce is proved with the transaction; where value
+ * goes along, which belongs to the contract, the sender is proved by its signature. There are few of those.
  */
 export function proveAgreement(
   writer: RlpWriter,
@@ -54,9 +55,18 @@ function expectContract(writer: RlpWriter, transaction: Fields, receipt: Fields,
   closeList(writer, since);
   const made = bytesToHex(hashSince(writer, since).subarray(-ADDRESS_BYTES));
   writer.size = since;
-  if (isSame(made, told)) return;
+  if (isSame(made, told)) {
+    expectSender(writer, transaction);
+    return;
+  }
   const names = `${quote(told)}, but its sender and nonce make ${made}`;
   throw new Unprovable("differs", `Receipt ${index} names the contract ${names}`);
+}
+
+function expectSender(writer: RlpWriter, transaction: Fields): void {
+  if (transaction["value"] === "0x0") return;
+  const proof = proveSender(writer, transaction);
+  if (!proof.isProved) throw new Unprovable(proof.doubt, proof.reason);
 }
 
 function isMissing(value: unknown): boolean {

@@ -5,6 +5,7 @@
  */
 import { type Fields, isFields } from "../answer.ts";
 import { findType, typeName } from "./envelope-type.ts";
+import type { BlockProof } from "./proof-level.ts";
 
 /** What a node says may be long and much. Beyond this it explains nothing. */
 const MAX_NAMES = 300;
@@ -35,4 +36,10 @@ function addNames(names: string[], scope: string, fields: Fields): void {
     if (value !== undefined && value !== null && name.length <= MAX_NAME_LENGTH)
       names.push(`${scope}.${name}`);
   }
+}
+
+/** Names that cannot be why something is not proved, since with them it was. */
+export function provedNames({ parts, shape }: Pick<BlockProof, "parts" | "shape">): string[] {
+  if (!parts.header.isProved) return [];
+  return parts.receipts.isProved ? [...shape] : shape.filter((name) => name.startsWith("header."));
 }

@@ -1,22 +1,15 @@
 /** What a chain is seen to reach, from some of its recent blocks: what the guard then holds it to. */
-import { provedNames } from "./proof-guard.ts";
-import {
-  type BlockProof,
-  PROOF_LEVELS,
-  PROOF_PARTS,
-  type ProofLevel,
-  type ProofPart,
-} from "./proof-level.ts";
+import type { Verification } from "../../core/verification.ts";
+import { provedNames } from "./block-shape.ts";
+import { type BlockProof, PROOF_PARTS, type ProofPart } from "./proof-level.ts";
 
 export interface ProofExpectation {
-  /** The lowest of all probed blocks. */
-  readonly level: ProofLevel;
-  /** Proved in all of them. */
+  /** Proved in all of the probed blocks that say anything of them. */
   readonly parts: readonly ProofPart[];
+  /** Not proved in at least one of them. A part that no block said anything of is in neither list. */
+  readonly shortfalls: readonly ProofPart[];
   /** Names of what was in proved blocks; see `blockShape`. */
   readonly familiar: readonly string[];
-  /** Why the level is not a higher one: a sentence for each thing that was not proved. */
-  readonly shortfalls: readonly string[];
 }
 
 /**
@@ -28,31 +21,35 @@ export interface ProofExpectation {
  * and nothing of receipts or blooms
  */
 export function expectationOf(proofs: readonly BlockProof[]): ProofExpectation {
-  const parts = PROOF_PARTS.filter((part) => isReached(part, proofs));
-  const lowest = lowestLevel(proofs);
+  const failsIn = (part: ProofPart) => proofs.some((proof) => tellsOf(part, proof) === "fails");
+  const holdsIn = (part: ProofPart) => proofs.some((proof) => tellsOf(part, proof) === "holds");
   return {
-    // Blooms of blocks without logs are equal on every chain, also on those whose blooms are always empty.
-    level: lowest === "bloom" && !parts.includes("bloom") ? "none" : lowest,
-    parts,
+    parts: PROOF_PARTS.filter((part) => holdsIn(part) && !failsIn(part)),
+    shortfalls: PROOF_PARTS.filter(failsIn),
     familiar: [...new Set(proofs.flatMap(provedNames))],
-    shortfalls: [...new Set(proofs.flatMap((proof) => proof.unproved))],
   };
 }
 
-function isReached(part: ProofPart, proofs: readonly BlockProof[]): boolean {
-  const telling = proofs.filter((proof) => isTelling(part, proof));
-  return telling.length > 0 && telling.every((proof) => proof.parts[part].isProved);
-}
-
-/** A type that cannot be encoded says nothing of the blocks without it. */
-function isTelling(part: ProofPart, proof: BlockProof): boolean {
+/**
+ * What a block says of whether its chain proves a part. Empty lists make the same root on every chain, also on
+ * those whose receipts cannot be encoded, and so do blooms without logs. A type that cannot be encoded says
+ * nothing of the blocks without it.
+ */
+export function tellsOf(part: ProofPart, proof: BlockProof): "holds" | "fails" | "nothing" {
   const found = proof.parts[part];
-  if (found.isProved) return part !== "bloom" || proof.logCount > 0;
-  return found.doubt !== "not_asked" && found.doubt !== "unknown";
+  if (!found.isProved) return found.doubt === "not_asked" || found.doubt === "unknown" ? "nothing" : "fails";
+  if (part === "bloom") return proof.logCount > 0 ? "holds" : "nothing";
+  const isOfTransactions = part === "receipts" || part === "transactions";
+  return isOfTransactions && proof.transactionCount === 0 ? "nothing" : "holds";
 }
 
-function lowestLevel(proofs: readonly BlockProof[]): ProofLevel {
-  if (proofs.length === 0) return "none";
-  const lowest = Math.min(...proofs.map((proof) => PROOF_LEVELS.indexOf(proof.level)));
-  return PROOF_LEVELS[lowest] ?? "none";
+/** The level that blocks of a chain reach which holds these parts. */
+export function levelOf(
+  parts: readonly ProofPart[],
+  shortfalls: { has(part: ProofPart): boolean },
+): Verification {
+  const isRooted = (["header", "receipts", "withdrawals"] as const).every((part) => parts.includes(part));
+  // Blocks that hold a type which cannot be encoded are proved without their transactions' root.
+  if (isRooted && !shortfalls.has("transactions")) return "proved";
+  return parts.includes("bloom") ? "bloom" : "none";
 }

@@ -1,8 +1,16 @@
 import { describe, expect, it } from "vitest";
+import type { Verification } from "../../core/verification.ts";
 import { PROVED, type Proof, unproved } from "./proof.ts";
-import { expectationOf } from "./proof-expectation.ts";
-import { judgeBlock, type ProofGuard, type ProofVerdict, startGuard } from "./proof-guard.ts";
-import type { BlockProof, ProofLevel, ProofPart } from "./proof-level.ts";
+import { expectationOf, type ProofExpectation } from "./proof-expectation.ts";
+import {
+  expectedLevel,
+  judgeBlock,
+  memoryOf,
+  type ProofGuard,
+  type ProofVerdict,
+  startGuard,
+} from "./proof-guard.ts";
+import type { BlockProof, ProofPart } from "./proof-level.ts";
 
 const NOT_ASKED = unproved("not_asked", "");
 const DIFFERS = (what: string) => unproved("differs", `${what} differs`);
@@ -10,15 +18,22 @@ const STRANGE = unproved("unknown", "type 0x7f is not known");
 const SHAPE = ["header.hash", "header.number", "type.0x2", "receipt.0x2.status"];
 
 interface Given {
-  readonly level?: ProofLevel;
+  readonly level?: Verification;
   readonly parts?: Partial<Record<ProofPart, Proof>>;
   /** Names beside the usual ones. */
   readonly news?: readonly string[];
+  readonly transactionCount?: number;
   readonly logCount?: number;
 }
 
 /** The proof of a block that is fully proved, but for what is given. */
-function block({ level = "proved", parts = {}, news = [], logCount = 5 }: Given = {}): BlockProof {
+function block({
+  level = "proved",
+  parts = {},
+  news = [],
+  transactionCount = 5,
+  logCount = 5,
+}: Given = {}): BlockProof {
   const all = {
     header: PROVED,
     receipts: PROVED,
@@ -35,6 +50,7 @@ function block({ level = "proved", parts = {}, news = [], logCount = 5 }: Given 
       proof.isProved || proof.doubt === "not_asked" ? [] : [proof.reason],
     ),
     shape: [...SHAPE, ...news],
+    transactionCount,
     logCount,
   };
 }
@@ -63,6 +79,8 @@ function judgeAll(
 const guardOf = (nodesToAgree: number, probed = [block(), block()]) =>
   startGuard(expectationOf(probed), nodesToAgree);
 
+const levelOfChain = (expectation: ProofExpectation) => expectedLevel(startGuard(expectation, 1));
+
 const kinds = (verdicts: readonly ProofVerdict[]) =>
   verdicts.map((verdict) =>
     verdict.kind === "refuse" ? "refuse" : verdict.alarm === null ? "accept" : "alarm",
@@ -72,42 +90,84 @@ describe("what is expected of a chain", () => {
   it("is what all probed blocks prove", () => {
     const expected = expectationOf([block(), block({ logCount: 0 })]);
     expect(expected).toEqual({
-      level: "proved",
       parts: ["header", "receipts", "transactions", "withdrawals"],
       familiar: SHAPE,
       shortfalls: [],
     });
+    expect(levelOfChain(expected)).toBe("proved");
   });
 
-  it("is no more than the weakest block proves, and says why", () => {
+  it("is no more than the weakest block proves", () => {
     const weak = block({ level: "bloom", parts: { receipts: DIFFERS("receipts"), bloom: PROVED } });
     const expected = expectationOf([block(), weak, block()]);
     expect(expected).toMatchObject({
-      level: "bloom",
       parts: ["header", "transactions", "withdrawals", "bloom"],
+      shortfalls: ["receipts"],
     });
-    expect(expected.shortfalls).toEqual(["receipts differs"]);
+    expect(levelOfChain(expected)).toBe("bloom");
   });
 
   it("is nothing where the blooms are equal for want of logs", () => {
     const empty = block({ level: "bloom", parts: { header: DIFFERS("header"), bloom: PROVED }, logCount: 0 });
-    expect(expectationOf([empty, empty])).toMatchObject({
-      level: "none",
-      parts: ["receipts", "transactions", "withdrawals"],
-    });
-    expect(expectationOf([])).toEqual({ level: "none", parts: [], familiar: [], shortfalls: [] });
+    const expected = expectationOf([empty, empty]);
+    expect(expected.parts).toEqual(["receipts", "transactions", "withdrawals"]);
+    expect(levelOfChain(expected)).toBe("none");
+    expect(expectationOf([])).toEqual({ parts: [], familiar: [], shortfalls: [] });
   });
 
   it("holds the transactions' root of blocks without a type that cannot be encoded", () => {
     const expected = expectationOf([block(), strange()]);
-    expect(expected.level).toBe("proved");
+    expect(levelOfChain(expected)).toBe("proved");
     expect(expected.parts).toContain("transactions");
     expect(expected.familiar).toContain("type.0x7f");
     expect(expectationOf([strange()]).parts).not.toContain("transactions");
   });
 
+  it("is nothing of receipts and transactions where there are none", () => {
+    const empty = block({ transactionCount: 0, logCount: 0 });
+    expect(expectationOf([empty])).toMatchObject({ parts: ["header", "withdrawals"], shortfalls: [] });
+  });
+
   it("learns no name from a block that is not proved", () => {
     expect(expectationOf([block(), forked()]).familiar).not.toContain("header.newRoot");
+  });
+});
+
+describe("what the guard learns", () => {
+  const empty = block({ transactionCount: 0, logCount: 0 });
+  const weak = block({ level: "bloom", parts: { receipts: DIFFERS("receipts"), bloom: PROVED } });
+  const manyOf = (count: number, proof: BlockProof) =>
+    Array.from({ length: count }, () => ["a", proof] as const);
+
+  it("expects a part from the first block on that proves it, if no block failed to", () => {
+    const { verdicts } = judgeAll(guardOf(1, [empty]), [
+      ["a", empty],
+      ["a", block()],
+      ["a", logLeftOut()],
+    ]);
+    expect(kinds(verdicts)).toEqual(["accept", "accept", "refuse"]);
+  });
+
+  it("never expects what the first block with transactions does not prove, until 64 in a row do", () => {
+    const before = judgeAll(guardOf(1, [empty]), [["a", weak], ...manyOf(63, block())]);
+    expect(kinds(judgeAll(before.guard, [["a", weak]]).verdicts)).toEqual(["accept"]);
+    const after = judgeAll(before.guard, manyOf(1, block()));
+    expect(expectedLevel(after.guard)).toBe("proved");
+    expect(kinds(judgeAll(after.guard, [["a", weak]]).verdicts)).toEqual(["refuse"]);
+  });
+
+  it("is remembered from one start to the next", () => {
+    const { guard } = judgeAll(guardOf(2, [weak]), manyOf(3, block({ news: ["header.late"] })));
+    const again = startGuard(memoryOf(guard), 2);
+    expect(memoryOf(again)).toEqual(memoryOf(guard));
+    expect(memoryOf(guard)).toMatchObject({ shortfalls: ["receipts"] });
+    expect(again.familiar).toContain("header.late");
+  });
+
+  it("is nothing from a block that is refused", () => {
+    const guard = guardOf(1, [empty]);
+    const forged = block({ parts: { header: DIFFERS("header") } });
+    expect(judgeBlock(guard, "a", forged).guard).toEqual(guard);
   });
 });
 

@@ -20,11 +20,16 @@
  *
  * Everything here is pure: `judgeBlock` answers the next guard beside its verdict.
  */
-import type { BlockProof, ProofLevel, ProofPart } from "./proof-level.ts";
+import type { Verification } from "../../core/verification.ts";
+import { provedNames } from "./block-shape.ts";
+import { levelOf, type ProofExpectation, tellsOf } from "./proof-expectation.ts";
+import { type BlockProof, PROOF_PARTS, type ProofPart } from "./proof-level.ts";
 
 export interface ProofGuard {
   /** What every block must prove. */
   readonly parts: readonly ProofPart[];
+  /** Parts that some block did not prove, and how many blocks in a row have proved them since. */
+  readonly shortfalls: ReadonlyMap<ProofPart, number>;
   /** How many different nodes must show a new name before it excuses a part. */
   readonly nodesToAgree: number;
   /** Names that were in proved blocks. */
@@ -35,7 +40,7 @@ export interface ProofGuard {
 
 export type ProofVerdict =
   /** `alarm`: why, from this block on, less is proved than before. A person should know. */
-  | { readonly kind: "accept"; readonly level: ProofLevel; readonly alarm: string | null }
+  | { readonly kind: "accept"; readonly level: Verification; readonly alarm: string | null }
   | { readonly kind: "refuse"; readonly reason: string };
 
 export interface Judgement {
@@ -44,39 +49,48 @@ export interface Judgement {
 }
 
 /**
- * @param expectation of the probed blocks
+ * @param expectation of the probed blocks, or what was remembered
  * @param nodesToAgree at least 1; best, as many as the chain has nodes. With one node its word is all there is.
  */
-export function startGuard(
-  expectation: { readonly parts: readonly ProofPart[]; readonly familiar: readonly string[] },
-  nodesToAgree: number,
-): ProofGuard {
+export function startGuard(expectation: ProofExpectation, nodesToAgree: number): ProofGuard {
   return {
     parts: expectation.parts,
+    shortfalls: new Map(expectation.shortfalls.map((part) => [part, 0])),
     nodesToAgree: Math.max(1, nodesToAgree),
     familiar: new Set(expectation.familiar),
     witnesses: new Map(),
   };
 }
 
+/** What can be remembered of a guard from one start to the next: all but who told of news. */
+export function memoryOf({ parts, shortfalls, familiar }: ProofGuard): ProofExpectation {
+  return { parts, shortfalls: [...shortfalls.keys()], familiar: [...familiar] };
+}
+
+/** The level that the guard's chain reaches, as far as is known. */
+export function expectedLevel({ parts, shortfalls }: ProofGuard): Verification {
+  return levelOf(parts, shortfalls);
+}
+
 /** @param node the name of the node that told the block */
 export function judgeBlock(guard: ProofGuard, node: string, proof: BlockProof): Judgement {
   const failing = guard.parts.filter((part) => !isHeld(proof, part));
-  const learned = learn(guard, proof);
-  if (failing.length === 0) return { guard: learned, verdict: accept(proof) };
-  if (failing.every((part) => part === "transactions") && hasProvedStranger(proof)) {
-    const types = proof.shape.filter((name) => name.startsWith("type.") && !guard.familiar.has(name));
-    return { guard: learned, verdict: accept(proof, types) };
-  }
-  return judgeExcuses(learned, node, proof, failing);
+  const judged = judgeFailing(guard, node, proof, failing);
+  // What is refused teaches nothing but who has told it.
+  return judged.verdict.kind === "refuse" ? judged : { ...judged, guard: learn(judged.guard, proof) };
 }
 
-function judgeExcuses(
+function judgeFailing(
   guard: ProofGuard,
   node: string,
   proof: BlockProof,
   failing: readonly ProofPart[],
 ): Judgement {
+  if (failing.length === 0) return { guard, verdict: accept(proof) };
+  if (failing.every((part) => part === "transactions") && hasProvedStranger(proof)) {
+    const types = proof.shape.filter((name) => name.startsWith("type.") && !guard.familiar.has(name));
+    return { guard, verdict: accept(proof, types) };
+  }
   const excuses = failing.map((part) => excusesFor(guard, proof, part));
   if (excuses.some((names) => names.length === 0)) return { guard, verdict: refuse(proof, "") };
   const next = addWitness(guard, node, excuses.flat());
@@ -88,6 +102,11 @@ function judgeExcuses(
   }
   const wanted = `. New in it: ${listNames(excuses.flat())}; ${guard.nodesToAgree} nodes must tell it before it is believed`;
   return { guard: next, verdict: refuse(proof, wanted) };
+}
+
+/** Whether the block proves all that the guard expects. */
+export function provesAll(guard: ProofGuard, proof: BlockProof): boolean {
+  return guard.parts.every((part) => isHeld(proof, part));
 }
 
 /** What was not looked at is not held against the block: whoever fetched it did not ask. */
@@ -140,15 +159,42 @@ function addWitness(guard: ProofGuard, node: string, names: readonly string[]): 
 }
 
 function learn(guard: ProofGuard, proof: BlockProof): ProofGuard {
+  return learnNames(learnParts(guard, proof), proof);
+}
+
+/**
+ * Longer than the longest rhythm of blocks that are known to fall out of line: the last of each 16 of Polygon's,
+ * before its fork of late 2025.
+ */
+const TRUSTED_STREAK = 64;
+
+function learnParts(guard: ProofGuard, proof: BlockProof): ProofGuard {
+  let next = guard;
+  for (const part of PROOF_PARTS) {
+    const told = guard.parts.includes(part) ? "nothing" : tellsOf(part, proof);
+    if (told !== "nothing") next = learnPart(next, part, told === "holds");
+  }
+  return next;
+}
+
+function learnPart(guard: ProofGuard, part: ProofPart, isProved: boolean): ProofGuard {
+  const before = guard.shortfalls.get(part);
+  const shortfalls = new Map(guard.shortfalls);
+  if (!isProved) {
+    if (before === 0) return guard;
+    return { ...guard, shortfalls: shortfalls.set(part, 0) };
+  }
+  if (before !== undefined && before + 1 < TRUSTED_STREAK) {
+    return { ...guard, shortfalls: shortfalls.set(part, before + 1) };
+  }
+  shortfalls.delete(part);
+  return { ...guard, shortfalls, parts: [...guard.parts, part] };
+}
+
+function learnNames(guard: ProofGuard, proof: BlockProof): ProofGuard {
   const names = provedNames(proof).filter((name) => !guard.familiar.has(name));
   if (names.length === 0 || guard.familiar.size >= MAX_NAMES) return guard;
   return { ...guard, familiar: new Set([...guard.familiar, ...names]) };
-}
-
-/** Names that cannot be why something is not proved, since with them it was. */
-export function provedNames({ parts, shape }: BlockProof): string[] {
-  if (!parts.header.isProved) return [];
-  return parts.receipts.isProved ? [...shape] : shape.filter((name) => name.startsWith("header."));
 }
 
 function accept(proof: BlockProof, because: readonly string[] = []): ProofVerdict {

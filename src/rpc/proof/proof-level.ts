@@ -13,10 +13,11 @@
  * nodes answer as witnesses of the hash. What no level covers:
  *
  * - inner calls: a trace stands in no root;
- * - the sender of a transaction, until `proveSender`, and with it the contract that a creation made;
+ * - the sender of a transaction, until `proveSender`, unless the transaction makes a contract and sends it value;
  * - where `transactions` is not proved, which hash belongs to which receipt, and so the hash that a token
  *   deposit is named by. `sure` says what holds for each kind of deposit.
  */
+import type { Verification } from "../../core/verification.ts";
 import { type Fields, isFields } from "../answer.ts";
 import { proveAgreement } from "./agreement.ts";
 import { blockShape } from "./block-shape.ts";
@@ -28,10 +29,6 @@ import { proveReceiptsRoot } from "./receipts-root.ts";
 import { createRlpWriter, type RlpWriter } from "./rlp.ts";
 import { proveTransactionsRoot } from "./transactions-root.ts";
 import { proveWithdrawalsRoot } from "./withdrawals-root.ts";
-
-/** From the weakest to the strongest. */
-export const PROOF_LEVELS = ["none", "bloom", "proved"] as const;
-export type ProofLevel = (typeof PROOF_LEVELS)[number];
 
 /**
  * Each part but the header is proved against what the header says, whether or not the header itself is proved.
@@ -53,7 +50,7 @@ export interface RawBlock {
 }
 
 export interface BlockProof {
-  readonly level: ProofLevel;
+  readonly level: Verification;
   readonly parts: Readonly<Record<ProofPart, Proof>>;
   /** What the block's hash proves. */
   readonly sure: {
@@ -69,6 +66,7 @@ export interface BlockProof {
   readonly unproved: readonly string[];
   /** See `blockShape`. */
   readonly shape: readonly string[];
+  readonly transactionCount: number;
   readonly logCount: number;
 }
 
@@ -96,6 +94,7 @@ export function proveBlock(raw: RawBlock, writer: RlpWriter = createRlpWriter())
     },
     unproved: PROOF_PARTS.flatMap((part) => reasonOf(parts[part])),
     shape: blockShape(header, raw.receipts),
+    transactionCount: raw.receipts.length,
     logCount: countLogs(raw.receipts),
   };
 }

@@ -36,6 +36,7 @@ export function toChainConfig(shape: ChainShape, known: KnownChain | undefined):
     // A native coin that is not listed is not looked for at all.
     internal: shape.native?.internal ?? "none",
     nativeSource: shape.native?.source ?? "value",
+    verification: shape.verification,
     ownWallets: shape.ownWallets,
     assets: [...native, ...shape.tokens.map((token) => toAsset(shape.id, token.address, token, policy))],
   };

@@ -1,6 +1,7 @@
 /** The `chains` part of a config, and the same words in `config/chains.yaml`. */
 import { z } from "zod";
 import { NATIVE_SOURCES } from "../../core/chain.ts";
+import { VERIFICATION_MODES } from "../../core/verification.ts";
 import {
   amountText,
   duration,
@@ -73,6 +74,10 @@ export const chainShape = z.strictObject(
     pollInterval: duration(10, 600_000).optional(),
     reorgWindow: reorgWindow.optional(),
     fetchConcurrency: integer(1, 256).optional(),
+    verification: oneOf(
+      VERIFICATION_MODES,
+      ' ("auto" holds every block to what the chain is seen to prove, "proved" and "bloom" to that level, "none" to nothing)',
+    ).default("auto"),
     confirmations: chainPolicy.optional(),
     ownWallets: z.array(walletAddress, { error: "expected a list of addresses" }).default([]),
     native: nativeShape.optional(),

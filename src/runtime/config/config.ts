@@ -2,6 +2,7 @@
 import type { Asset } from "../../core/asset.ts";
 import type { NativeSource } from "../../core/chain.ts";
 import type { Address } from "../../core/hex.ts";
+import type { VerificationMode } from "../../core/verification.ts";
 import type { LogLevel } from "../logger.ts";
 
 export interface Config {
@@ -68,6 +69,8 @@ export interface ChainConfig {
   /** Inner calls that move the native coin: found by tracing every block, or declared as not looked for. */
   readonly internal: "trace" | "none";
   readonly nativeSource: NativeSource;
+  /** What every block has to prove; `none`: nothing is proved, nor looked at. */
+  readonly verification: VerificationMode;
   /** Wallets of the merchants' own, whose transfers to watched addresses are no deposits. */
   readonly ownWallets: readonly Address[];
   /** The native coin first (if it is listed), then the tokens. */

@@ -47,6 +47,7 @@ function describeChain(chain: ChainConfig): Record<string, unknown> {
     pollInterval: formatDuration(chain.pollIntervalMs),
     reorgWindow: chain.reorgWindow,
     fetchConcurrency: chain.fetchConcurrency,
+    verification: chain.verification,
     ...(native === undefined ? {} : { native: { ...describeAsset(native), internal: chain.internal } }),
     tokens: chain.assets.filter((asset) => asset.token !== null).map(describeAsset),
   };
