@@ -22,6 +22,7 @@ import type { OpenedDatabase } from "./db/open-database.ts";
 import { openUnpreparedDatabase } from "./db/open-database.ts";
 import { createDeliverer, type Deliverer } from "./flow/deliver-callbacks.ts";
 import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
+import { workReplays } from "./flow/replay-worker.ts";
 import { createWakers, type Wakers } from "./flow/wake-workers.ts";
 import { type AddressLoader, createAddressLoader } from "./flow/watch-addresses.ts";
 import type { HttpParts } from "./http/parts.ts";
@@ -190,14 +191,17 @@ function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } 
     workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.assetsOf, parts.addresses));
   if (roles.includes("settle"))
     workers.push(...settleWorkers(settlerParts(workerParts, queue), config.shutdownGraceMs));
-  if (deliverer !== undefined) workers.push(...deliverWorkers(queue, deliverer, config));
+  if (deliverer !== undefined) workers.push(...deliverWorkers(workerParts, queue, deliverer));
   return { workers, wakers };
 }
 
-/** The pump itself, and the queue's jobs that wake it. */
-function deliverWorkers(queue: Queue, deliverer: Deliverer, config: Config): Worker[] {
+/** The pump itself, the queue's jobs that wake it, and replays that go on by themselves. */
+function deliverWorkers(parts: WorkerParts, queue: Queue, deliverer: Deliverer): Worker[] {
+  const { config } = parts;
+  const replayParts = { ...parts, sweepIntervalMs: config.sweepIntervalMs, wakeDeliverer: deliverer.nudge };
   return [
     { name: "deliver", run: (signal) => deliverer.run(signal) },
+    { name: "replay deliveries", run: (signal) => workReplays(replayParts, signal) },
     {
       name: "deliver jobs",
       run: async (signal) => {

@@ -4,6 +4,7 @@ import { LOG_LEVELS } from "../runtime/logger.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { CommandResult, GlobalOptions } from "./command.ts";
 import type { RescanArguments } from "./commands/chains.ts";
+import type { ReplayArguments } from "./commands/replay.ts";
 import { errorJson, errorText } from "./error-text.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit-code.ts";
 
@@ -85,6 +86,7 @@ function createProgram(
     .description("chains, deposits and deliveries in flight, the oldest of each")
     .action(run(async (options) => (await import("./commands/status.ts")).statusCommand(options)));
   addChains(program, run, output);
+  addCallbacks(program, run, output);
   addConfig(program, run);
   addMerchants(program, run);
   return program;
@@ -129,6 +131,25 @@ function addChains(program: Command, run: Wrap, output: Output): void {
     .action(
       run(async (options, given: { chain: string; from: string }) =>
         (await commands()).resumeChainCommand(options, given),
+      ),
+    );
+}
+
+function addCallbacks(program: Command, run: Wrap, output: Output): void {
+  program
+    .command("replay")
+    .description("send an endpoint's deliveries again, with the same ids and bodies")
+    .requiredOption("--endpoint <id>", "endpoint id")
+    .requiredOption(
+      "--since <time>",
+      "events of this time and later: 2026-11-24T06:00:00Z, or 6h for six hours ago",
+    )
+    .option("--until <time>", "events before this time (default: now)")
+    .option("--status <list>", "only these of delivered,failed,skipped")
+    .option("--type <list>", "only these event types")
+    .action(
+      run(async (options, given: ReplayArguments) =>
+        (await import("./commands/replay.ts")).replayCommand(options, given, output.progress),
       ),
     );
 }

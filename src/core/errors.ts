@@ -14,6 +14,7 @@ export const ERROR_CODES = [
   "not_found",
   "address_required",
   "address_taken",
+  "endpoint_deleted",
   "name_taken",
   "idempotency_conflict",
   "payload_too_large",

@@ -2,7 +2,7 @@
 import { coerceError, DepositdError } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
-import type { AttemptOutcome } from "./attempt-outcome.ts";
+import { type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
 import { callbackRequest } from "./callback-request.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
 import type { CallbackRequest, Egress } from "./egress.ts";
@@ -37,6 +37,7 @@ function notTried(logger: Logger, claim: ClaimedDelivery, error: Error): Attempt
     error: "local",
     errorCode: error instanceof DepositdError ? error.code : null,
     durationMs: 0,
+    phases: NO_PHASES,
     responseBody: null,
     retryAfterMs: null,
   };
@@ -63,6 +64,10 @@ export function logAttempt(
     error_class: outcome.error,
     error_code: outcome.errorCode,
     duration_ms: outcome.durationMs,
+    dns_ms: outcome.phases.dnsMs,
+    connect_ms: outcome.phases.connectMs,
+    tls_ms: outcome.phases.tlsMs,
+    first_byte_ms: outcome.phases.firstByteMs,
     decision: decision.next,
     next_attempt_in_ms: "waitMs" in decision ? decision.waitMs : null,
     disables_endpoint: disablesEndpoint,

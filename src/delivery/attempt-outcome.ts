@@ -32,6 +32,18 @@ export const ATTEMPT_ERRORS = [
 ] as const;
 export type AttemptErrorClass = (typeof ATTEMPT_ERRORS)[number];
 
+/** What an attempt's time went on, in milliseconds. `null`: not reached, or not needed on a connection that was kept. */
+export interface AttemptPhases {
+  readonly dnsMs: number | null;
+  readonly connectMs: number | null;
+  readonly tlsMs: number | null;
+  /** From the request on an open connection to the answer's first byte. */
+  readonly firstByteMs: number | null;
+}
+
+/** Of an attempt that was never begun. */
+export const NO_PHASES: AttemptPhases = { dnsMs: null, connectMs: null, tlsMs: null, firstByteMs: null };
+
 export interface AttemptOutcome {
   /** `null`: no answer came. */
   readonly httpStatus: number | null;
@@ -39,7 +51,9 @@ export interface AttemptOutcome {
   readonly error: AttemptErrorClass | null;
   /** What the system or the TLS library called it, e.g. `ECONNREFUSED`; never an address or a URL. */
   readonly errorCode: string | null;
+  /** All of it, to the last byte of the answer that was read. */
   readonly durationMs: number;
+  readonly phases: AttemptPhases;
   /** The answer as text, or a note in its place when it was too long. `null`: no answer came. */
   readonly responseBody: string | null;
   /** How long the endpoint asked us to wait. */

@@ -5,6 +5,9 @@
  *   claimed    still `due`, and somebody's until `claimed_until`; `attempt` went up by one with the claim
  *   delivered  the endpoint answered 2xx
  *   failed     the last attempt of the schedule failed, or the endpoint was deleted
+ *   skipped    kept while the endpoint was disabled, and not wanted when it was enabled again
+ *
+ * A retry or a replay makes `due` again whatever was ended, and begins its schedule anew (`schedule_base`).
  *
  * `attempt` fences: an outcome is taken only from whoever made the last claim, and no number is given out twice,
  * not even after a claim was handed back. So numbers may be missing in the log of attempts, and the place in the
@@ -17,7 +20,7 @@ import type { Sql } from "../db/database.ts";
 export interface ClaimedDelivery {
   readonly deliveryId: string;
   readonly attempt: number;
-  /** Attempts that failed and were recorded. */
+  /** Attempts of this run of the schedule that failed and were recorded. */
   readonly failedBefore: number;
   readonly eventId: string;
   readonly eventType: string;
@@ -98,14 +101,15 @@ const CLAIM = `
     UPDATE deliveries d
     SET attempt = d.attempt + 1, claimed_until = now() + $6::integer * interval '1 millisecond'
     FROM picked p WHERE d.id = p.delivery_id
-    RETURNING d.id AS delivery_id, d.attempt, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url, p.secret, p.share
+    RETURNING d.id AS delivery_id, d.attempt, d.schedule_base, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url, p.secret, p.share
   ), looked AS (
     SELECT max(position) AS count, max(endpoint_id) AS last FROM scanned
   )
   SELECT looked.count AS looked_count, looked.last AS looked_last, c.*, e.type AS event_type, e.body,
     extract(epoch FROM clock_timestamp() - e.created_at)::double precision * 1000 AS event_age_ms,
-    CASE WHEN c.attempt = 1 THEN 0
-         ELSE (SELECT count(*)::integer FROM delivery_attempts a WHERE a.delivery_id = c.delivery_id) END AS failed_before
+    CASE WHEN c.attempt = c.schedule_base + 1 THEN 0
+         ELSE (SELECT count(*)::integer FROM delivery_attempts a
+               WHERE a.delivery_id = c.delivery_id AND a.attempt > c.schedule_base) END AS failed_before
   FROM looked LEFT JOIN (claimed c JOIN events e ON e.id = c.event_id) ON true
   ORDER BY c.endpoint_id, c.delivery_id`;
 

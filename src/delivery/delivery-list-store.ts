@@ -2,7 +2,7 @@
 import { InputError } from "../core/errors.ts";
 import type { Sql } from "../db/database.ts";
 
-export const DELIVERY_STATES = ["due", "delivered", "failed"] as const;
+export const DELIVERY_STATES = ["due", "delivered", "failed", "skipped"] as const;
 export type DeliveryState = (typeof DELIVERY_STATES)[number];
 
 /** Ids are the rows' own: `public-id.ts` has the words for outside. */
@@ -21,12 +21,18 @@ export interface Delivery {
 
 /** One attempt whose outcome was recorded. */
 export interface DeliveryAttempt {
-  /** 1, 2, 3, …: its place in the schedule. */
+  /** 1, 2, 3, …: the recorded ones, without gaps. */
   readonly attempt: number;
   readonly startedAt: Date;
   readonly durationMs: number;
+  /** `null`, as for the next three: not reached, or not needed on a connection that was kept. */
+  readonly dnsMs: number | null;
+  readonly connectMs: number | null;
+  readonly tlsMs: number | null;
+  readonly firstByteMs: number | null;
   readonly httpStatus: number | null;
   readonly error: string | null;
+  readonly errorCode: string | null;
   readonly responseBody: string | null;
 }
 
@@ -87,7 +93,9 @@ export async function getDelivery(
 
 async function listAttempts(sql: Sql, deliveryId: string): Promise<DeliveryAttempt[]> {
   return sql.query<DeliveryAttempt>(
-    `SELECT row_number() OVER (ORDER BY attempt)::integer AS attempt, started_at AS "startedAt", duration_ms AS "durationMs", http_status AS "httpStatus", error,
+    `SELECT row_number() OVER (ORDER BY attempt)::integer AS attempt, started_at AS "startedAt",
+       duration_ms AS "durationMs", dns_ms AS "dnsMs", connect_ms AS "connectMs", tls_ms AS "tlsMs",
+       first_byte_ms AS "firstByteMs", http_status AS "httpStatus", error, error_code AS "errorCode",
        response_body AS "responseBody"
      FROM delivery_attempts WHERE delivery_id = $1 ORDER BY attempt`,
     [deliveryId],

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
-import type { AttemptOutcome } from "./attempt-outcome.ts";
+import { type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
 import { type ClaimedDelivery, type ClaimRequest, claimDeliveries, releaseClaims } from "./claim-store.ts";
 import { countBacklog, getDelivery, listDeliveries } from "./delivery-list-store.ts";
 import { failDeliveriesOfDeletedEndpoints, nextAttemptInMs } from "./delivery-store.ts";
@@ -13,7 +13,7 @@ beforeAll(async () => {
   test = await createTestDatabase();
 });
 afterAll(() => test.drop());
-beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events, endpoints"));
+beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events, replays, endpoints"));
 
 async function claim(request: Partial<ClaimRequest> = {}): Promise<ClaimedDelivery[]> {
   const given = {
@@ -32,6 +32,7 @@ const OK: AttemptOutcome = {
   error: null,
   errorCode: null,
   durationMs: 5,
+  phases: NO_PHASES,
   responseBody: "",
   retryAfterMs: null,
 };

@@ -24,7 +24,6 @@ async function sink(options: Parameters<typeof startSink>[0] = {}): Promise<Sink
 function egress(options: Partial<EgressOptions> = {}): Egress {
   const created = createEgress({
     allowPrivateTargets: true,
-    connectionsPerOrigin: 10,
     clock: systemClock,
     ...options,
   });
@@ -201,12 +200,70 @@ describe("an attempt", () => {
 
   it("sends nothing any more when its time was over before there was a connection", async () => {
     const merchant = await sink();
-    merchant.answer({ delayMs: 400 });
-    const by = egress({ connectionsPerOrigin: 1 });
-    const [first, second] = await Promise.all([attempt(by, merchant.url), attempt(by, merchant.url, 100)]);
-    expect([first.error, second.error]).toEqual([null, "timeout"]);
-    await attempt(by, merchant.url);
-    expect(merchant.requests).toHaveLength(2);
+    const held: (() => void)[] = [];
+    const resolve = () =>
+      new Promise<{ address: string; family: number }[]>((done) =>
+        held.push(() => done([{ address: "127.0.0.1", family: 4 }])),
+      );
+    const outcome = await attempt(egress({ resolve }), `http://merchant.test:${merchant.port}/`, 100);
+    expect(outcome).toMatchObject({ error: "timeout", httpStatus: null });
+    for (const letThrough of held) letThrough();
+    await attempt(egress(), merchant.url);
+    expect(merchant.requests).toHaveLength(1);
+  });
+
+  it("makes as many at once as it is asked for, none behind another", async () => {
+    const merchant = await sink();
+    merchant.answer({ trouble: "hang" });
+    const by = egress();
+    const all = Array.from({ length: 30 }, () => attempt(by, merchant.url, 2_000));
+    await merchant.received(30);
+    await by.destroy();
+    await Promise.all(all);
+  });
+
+  it("tells what its time went on: name, connection, TLS, first byte; on a kept connection the last alone", async () => {
+    const merchant = await sink({ tls: true });
+    merchant.answer({ delayMs: 60 });
+    const resolve = async () => {
+      await systemClock.sleep(40);
+      return [{ address: "127.0.0.1", family: 4 }];
+    };
+    const by = egress({ resolve, ca: TEST_CERTIFICATE });
+    const url = `https://merchant.test:${merchant.port}/`;
+    const first = await attempt(by, url);
+    expect(first.error).toBe(null);
+    const { dnsMs, connectMs, tlsMs, firstByteMs } = first.phases;
+    expect(dnsMs).toBeGreaterThanOrEqual(38);
+    expect(firstByteMs).toBeGreaterThanOrEqual(58);
+    for (const each of [connectMs, tlsMs]) expect(each).toBeGreaterThanOrEqual(0);
+    const sum = [dnsMs, connectMs, tlsMs, firstByteMs].reduce<number>((total, ms) => total + (ms ?? 0), 0);
+    expect(sum).toBeLessThanOrEqual(first.durationMs + 4); // four roundings
+    const { phases } = await attempt(by, url);
+    expect(phases).toMatchObject({ dnsMs: null, connectMs: null, tlsMs: null });
+    expect(phases.firstByteMs).toBeGreaterThanOrEqual(58);
+  });
+
+  it("tells how far it came when it failed", async () => {
+    const selfSigned = await sink({ tls: true });
+    const { phases } = await attempt(egress(), selfSigned.url);
+    expect(phases).toMatchObject({ dnsMs: null, firstByteMs: null });
+    for (const each of [phases.connectMs, phases.tlsMs]) expect(each).toBeGreaterThanOrEqual(0);
+  });
+
+  it("G3: has limits of its own for the connection, the headers and the body", async () => {
+    const merchant = await sink();
+    const limits = { connectTimeoutMs: 200, headersTimeoutMs: 200, bodyTimeoutMs: 200 };
+    const by = egress({ limits });
+    merchant.answer({ trouble: "hang" });
+    expect(await attempt(by, merchant.url, 60_000)).toMatchObject({ error: "timeout", httpStatus: null });
+    merchant.answer({ status: 200, trouble: "hang-body", body: "half" });
+    expect(await attempt(by, merchant.url, 60_000)).toMatchObject({
+      httpStatus: 200,
+      responseBody: "half (cut short)",
+    });
+    const unresolved = egress({ limits, resolve: () => new Promise(() => undefined) });
+    expect(await attempt(unresolved, "http://merchant.test/", 60_000)).toMatchObject({ error: "timeout" });
   });
 
   it("ends at once when the egress is destroyed, and blames nobody else", async () => {

@@ -24,23 +24,41 @@ export interface GuardedConnectorOptions {
   readonly clock: Clock;
 }
 
+/** How long each step of opening a connection took, in milliseconds; `null`: it was not needed, or not reached. */
+export interface ConnectPhases {
+  dnsMs: number | null;
+  connectMs: number | null;
+  tlsMs: number | null;
+}
+
+export function newConnectPhases(): ConnectPhases {
+  return { dnsMs: null, connectMs: null, tlsMs: null };
+}
+
+/** For one connection: what opening it took is written into `phases`. */
+export type GuardedConnector = (phases: ConnectPhases) => buildConnector.connector;
+
 /**
  * A name with several addresses is tried one by one. Node gives each 250 ms by default and then drops it,
  * which fails for good where the way around the world takes longer.
  */
 const ADDRESS_TIMEOUT_MS = 3_000;
 
-export function createGuardedConnector(options: GuardedConnectorOptions): buildConnector.connector {
+export function createGuardedConnector(options: GuardedConnectorOptions): GuardedConnector {
+  const { clock } = options;
   const secure = buildConnector({
     timeout: options.connectTimeoutMs,
     allowH2: false,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   });
-  return (target, callback) => {
-    openGuarded(target, options, (error, socket) => {
+  return (phases) => (target, callback) => {
+    Object.assign(phases, newConnectPhases());
+    openGuarded(target, options, phases, (error, socket) => {
       if (error !== null) return callback(error, null);
       if (target.protocol !== "https:") return callback(null, socket);
+      const startedAt = clock.monotonic();
       secure({ ...target, httpSocket: socket }, (tlsError, tlsSocket) => {
+        phases.tlsMs = clock.monotonic() - startedAt;
         if (tlsError === null) return callback(null, tlsSocket);
         socket.destroy();
         callback(asTlsError(tlsError), null);
@@ -51,15 +69,22 @@ export function createGuardedConnector(options: GuardedConnectorOptions): buildC
 
 type Opened = (...result: [error: Error, socket: null] | [error: null, socket: Socket]) => void;
 
-function openGuarded(target: buildConnector.Options, options: GuardedConnectorOptions, done: Opened): void {
+function openGuarded(
+  target: buildConnector.Options,
+  options: GuardedConnectorOptions,
+  phases: ConnectPhases,
+  done: Opened,
+): void {
   if (isIP(target.hostname) !== 0 && !options.isAllowedAddress(target.hostname)) {
     done(blocked(), null);
     return;
   }
+  const { clock, connectTimeoutMs } = options;
+  const startedAt = clock.monotonic();
   const socket = openSocket({
     host: target.hostname,
     port: Number(target.port) || (target.protocol === "https:" ? 443 : 80),
-    lookup: guardedLookup(options),
+    lookup: guardedLookup(options, phases),
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
     noDelay: true,
@@ -75,28 +100,37 @@ function openGuarded(target: buildConnector.Options, options: GuardedConnectorOp
   // Stays for the socket's life: an error between two owners would end the process.
   socket.on("error", (error) => finish(error, null));
   socket.once("connect", () => {
+    phases.connectMs = clock.monotonic() - startedAt - (phases.dnsMs ?? 0);
     const peer = socket.remoteAddress;
     if (peer === undefined || !options.isAllowedAddress(peer)) return finish(blocked(), null);
     finish(null, socket);
   });
-  const { clock, connectTimeoutMs } = options;
   const dueAt = clock.monotonic() + connectTimeoutMs;
   void clock.sleep(connectTimeoutMs, ended.signal).then(() => {
     finish(timedOut("could not connect in time", clock.monotonic() - dueAt), null);
   });
 }
 
-function guardedLookup(options: GuardedConnectorOptions): LookupFunction {
+function guardedLookup(options: GuardedConnectorOptions, phases: ConnectPhases): LookupFunction {
+  const { clock } = options;
   return (hostname, how, callback) => {
+    const startedAt = clock.monotonic();
+    const noteTime = () => {
+      phases.dnsMs = clock.monotonic() - startedAt;
+    };
     options.resolve(hostname).then(
       (addresses) => {
+        noteTime();
         const allowed = addresses.filter(({ address }) => options.isAllowedAddress(address));
         const [first] = allowed;
         if (first === undefined) callback(blocked(), "");
         else if (how.all === true) callback(null, allowed);
         else callback(null, first.address, first.family);
       },
-      (rawError: unknown) => callback(new AttemptError("dns", "the name does not resolve", rawError), ""),
+      (rawError: unknown) => {
+        noteTime();
+        callback(new AttemptError("dns", "the name does not resolve", rawError), "");
+      },
     );
   };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { AttemptOutcome } from "./attempt-outcome.ts";
+import { type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
 import { createHeldDeliveries, type HeldDeliveries } from "./held-deliveries.ts";
 
@@ -8,6 +8,7 @@ const OK: AttemptOutcome = {
   error: null,
   errorCode: null,
   durationMs: 1,
+  phases: NO_PHASES,
   responseBody: "",
   retryAfterMs: null,
 };

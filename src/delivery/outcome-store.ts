@@ -28,8 +28,10 @@ export async function recordOutcomes(sql: Sql, attempts: readonly RecordedAttemp
   const rows = await sql.query<{ delivery_id: string | null; disabled_id: string | null }>(
     `WITH outcome AS (
        SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::boolean[], $6::text[],
-           $7::integer[], $8::integer[], $9::smallint[], $10::text[], $11::text[])
-         AS o(delivery_id, attempt, state, wait_ms, gone, url, started_ms_ago, duration_ms, http_status, error, response_body)
+           $7::integer[], $8::integer[], $9::smallint[], $10::text[], $11::text[], $12::text[],
+           $13::integer[], $14::integer[], $15::integer[], $16::integer[])
+         AS o(delivery_id, attempt, state, wait_ms, gone, url, started_ms_ago, duration_ms, http_status, error, error_code,
+           response_body, dns_ms, connect_ms, tls_ms, first_byte_ms)
      ), moved AS (
        UPDATE deliveries d SET
          state = o.state,
@@ -40,8 +42,10 @@ export async function recordOutcomes(sql: Sql, attempts: readonly RecordedAttemp
        WHERE d.id = o.delivery_id AND d.attempt = o.attempt AND d.state = 'due'
        RETURNING d.endpoint_id, o.*
      ), logged AS (
-       INSERT INTO delivery_attempts (delivery_id, attempt, started_at, duration_ms, http_status, error, response_body)
-       SELECT delivery_id, attempt, now() - started_ms_ago * interval '1 millisecond', duration_ms, http_status, error, response_body
+       INSERT INTO delivery_attempts (delivery_id, attempt, started_at, duration_ms, http_status, error, error_code,
+         response_body, dns_ms, connect_ms, tls_ms, first_byte_ms)
+       SELECT delivery_id, attempt, now() - started_ms_ago * interval '1 millisecond', duration_ms, http_status, error, error_code,
+         response_body, dns_ms, connect_ms, tls_ms, first_byte_ms
        FROM moved
      ), disabled AS (
        UPDATE endpoints p SET status = 'disabled', disabled_reason = 'gone'
@@ -71,6 +75,11 @@ function columnsOf(attempts: readonly RecordedAttempt[]): unknown[][] {
     attempts.map(({ outcome }) => outcome.durationMs),
     attempts.map(({ outcome }) => outcome.httpStatus),
     attempts.map(({ outcome }) => outcome.error),
+    attempts.map(({ outcome }) => outcome.errorCode),
     attempts.map(({ outcome }) => outcome.responseBody),
+    attempts.map(({ outcome }) => outcome.phases.dnsMs),
+    attempts.map(({ outcome }) => outcome.phases.connectMs),
+    attempts.map(({ outcome }) => outcome.phases.tlsMs),
+    attempts.map(({ outcome }) => outcome.phases.firstByteMs),
   ];
 }

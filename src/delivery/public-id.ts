@@ -26,3 +26,11 @@ export function parseDeliveryId(text: string): string {
     throw new InputError("not_found", "There is no such delivery", { id: text });
   return hex;
 }
+
+/** @throws {InputError} `invalid_cursor` for whatever is no event's id */
+export function parseEventId(text: string): string {
+  const hex = text.replace(/^evt_/, "");
+  if (hex === text || !HEX_UUID.test(hex))
+    throw new InputError("invalid_cursor", "It is not the id of an event");
+  return hex;
+}

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { AttemptOutcome } from "./attempt-outcome.ts";
-import { parseRetryAfter } from "./attempt-outcome.ts";
+import { type AttemptOutcome, NO_PHASES, parseRetryAfter } from "./attempt-outcome.ts";
 import { decide, disablesEndpoint } from "./retry-schedule.ts";
 
 const SECOND = 1_000;
@@ -25,6 +24,7 @@ function outcome(given: Partial<AttemptOutcome>): AttemptOutcome {
     error: "status",
     errorCode: null,
     durationMs: 1,
+    phases: NO_PHASES,
     responseBody: "",
     retryAfterMs: null,
     ...given,

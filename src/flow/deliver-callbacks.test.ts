@@ -4,6 +4,8 @@ import { attemptDelivery } from "../delivery/attempt-delivery.ts";
 import { claimDeliveries } from "../delivery/claim-store.ts";
 import { countBacklog, getDelivery, listDeliveries } from "../delivery/delivery-list-store.ts";
 import { createEgress } from "../delivery/egress.ts";
+import { beginReplay } from "../delivery/replay-batches.ts";
+import { orderReplay } from "../delivery/replay-store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { CallbacksConfig } from "../runtime/config/config.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
@@ -23,7 +25,7 @@ beforeAll(async () => {
   test = await createTestDatabase();
 });
 afterAll(() => test.drop());
-beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events, endpoints"));
+beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events, replays, endpoints"));
 afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
   for (const each of sinks.splice(0)) await each.close();
@@ -143,6 +145,45 @@ describe("the deliverer", () => {
     ).toEqual([1, 2, 3, 4].map((attempt) => [attempt, 503, "status", "later"]));
   });
 
+  it("G1: down for three days: fails after the tenth attempt, is listed, and a replay delivers it under the same id", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 502 });
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"]);
+    const hours = 3_600_000;
+    const scheduleMs = [0, 5_000, 300_000, 1_800_000, ...[2, 5, 10, 14, 20, 24].map((each) => each * hours)];
+    const by = deliverer({}, { scheduleMs });
+    const waits: number[] = [];
+    for (let attempt = 1; attempt <= 10; attempt++) {
+      await by.drain();
+      const { delivery, attempts } = await onlyDelivery();
+      expect(attempts).toHaveLength(attempt);
+      waits.push((delivery.nextAttemptAt?.getTime() ?? 0) - systemClock.now());
+      await letTimePass();
+    }
+    for (const [index, wait] of waits.slice(0, 9).entries()) {
+      const scheduled = scheduleMs[index + 1] ?? 0;
+      expect(wait).toBeGreaterThan(scheduled * 0.8 - 3_000);
+      expect(wait).toBeLessThanOrEqual(scheduled * 1.2);
+    }
+    const failed = await listDeliveries(test.database, {
+      merchantId: MERCHANT_ID,
+      state: "failed",
+      limit: 10,
+    });
+    expect(failed).toHaveLength(1);
+
+    merchant.answer({ status: 204 });
+    const since = new Date(systemClock.now() - hours);
+    const wanted = { endpointId: "end_test", since, states: ["failed"] } as const;
+    const { id } = await orderReplay(test.database, systemRandom, wanted);
+    await beginReplay(test.database, id);
+    await by.drain();
+    expect(await states("end_test")).toEqual({ delivered: 1 });
+    expect(new Set(merchant.requests.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+    expect(new Set(merchant.requests.map(({ body }) => body.toString())).size).toBe(1);
+  });
+
   it("G1: delivers at last to an endpoint that was down", async () => {
     const merchant = await sink();
     merchant.answer((_request, count) => ({ status: count < 2 ? 500 : 204 }));
@@ -170,7 +211,7 @@ describe("the deliverer", () => {
     });
     const [claim] = deliveries;
     if (claim === undefined) throw new Error("nothing claimed");
-    const egress = createEgress({ allowPrivateTargets: true, connectionsPerOrigin: 1, clock: systemClock });
+    const egress = createEgress({ allowPrivateTargets: true, clock: systemClock });
     const parts = { egress, openSecret: testSecretBox.open, clock: systemClock, logger: silentLogger };
     expect((await attemptDelivery(parts, claim, 1_000)).error).toBe(null);
     await egress.destroy();

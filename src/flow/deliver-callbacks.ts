@@ -57,10 +57,8 @@ export interface Deliverer {
 const DELETED_BATCH = 10_000;
 
 export function createDeliverer(parts: DelivererParts): Deliverer {
-  const { concurrency, allowPrivateTargets } = parts.callbacks();
-  const egress =
-    parts.egress ??
-    createEgress({ allowPrivateTargets, connectionsPerOrigin: concurrency, clock: parts.clock });
+  const { allowPrivateTargets } = parts.callbacks();
+  const egress = parts.egress ?? createEgress({ allowPrivateTargets, clock: parts.clock });
   const pump = createDeliveryPump({ ...parts, egress });
 
   async function sweep(): Promise<void> {

@@ -33,8 +33,17 @@ export async function answerRequest(
 ): Promise<SentAnswer> {
   const { database } = parts;
   const request = { ...readRequest(route, raw), caller };
-  const handle = async (within: Database) => toSent(await route.handle({ ...request, database: within }));
-  if (idempotencyKey === undefined) return handle(database);
+  let afterwards: (() => Promise<void>) | undefined;
+  const handle = async (within: Database) => {
+    const answer = await route.handle({ ...request, database: within });
+    afterwards = answer.afterwards;
+    return toSent(answer);
+  };
+  if (idempotencyKey === undefined) {
+    const sent = await handle(database);
+    await afterwards?.();
+    return sent;
+  }
 
   const box = route.hasSecretAnswer === true ? sealed(parts.secretBox) : clear;
   const kept = await answerOnce(
@@ -45,6 +54,7 @@ export async function answerRequest(
       return { status: sent.status, response: box.close(sent.text ?? "") };
     },
   );
+  await afterwards?.();
   return { status: kept.status, text: box.open(kept.response) };
 }
 

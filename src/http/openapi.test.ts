@@ -38,14 +38,21 @@ test("describes every route that answers, with its parameters", async () => {
     "get /openapi.json",
     "get /readyz",
     "get /v1/addresses/{address}",
+    "get /v1/deliveries",
+    "get /v1/deliveries/{id}",
     "get /v1/deposits",
     "get /v1/deposits/{id}",
     "get /v1/endpoints",
     "get /v1/endpoints/{id}",
+    "get /v1/events",
+    "get /v1/replays/{id}",
     "get /v1/users/{userId}/balances",
     "patch /v1/endpoints/{id}",
     "post /v1/addresses",
+    "post /v1/deliveries/{id}/retry",
     "post /v1/endpoints",
+    "post /v1/endpoints/{id}/replay",
+    "post /v1/endpoints/{id}/test",
   ]);
   expect(
     paths["/v1/deposits"]?.["get"]?.parameters?.map(({ name, in: place, required }) => [

@@ -29,6 +29,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   unauthorized: 401,
   not_found: 404,
   address_taken: 409,
+  endpoint_deleted: 409,
   name_taken: 409,
   idempotency_conflict: 409,
   payload_too_large: 413,

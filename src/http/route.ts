@@ -17,6 +17,8 @@ export interface Answer {
   readonly status: number;
   /** Plain JSON values; `undefined` for none. */
   readonly body: unknown;
+  /** Once what was done is committed: whom to wake. A hint. */
+  readonly afterwards?: () => Promise<void>;
 }
 
 export interface Route<Params = unknown, Query = unknown, Body = unknown> {

@@ -10,8 +10,11 @@ import { PROBLEM_CONTENT_TYPE, type Problem, problemOf, problemOfError } from ".
 import { readIdempotencyKey } from "./read-request.ts";
 import type { Route } from "./route.ts";
 import { addressRoutes } from "./routes/addresses.ts";
+import { deliveryRoutes } from "./routes/deliveries.ts";
 import { depositRoutes } from "./routes/deposits.ts";
+import { endpointActionRoutes } from "./routes/endpoint-actions.ts";
 import { endpointRoutes } from "./routes/endpoints.ts";
+import { eventRoutes } from "./routes/events.ts";
 import { addServiceRoutes } from "./routes/service.ts";
 import { userRoutes } from "./routes/users.ts";
 
@@ -63,7 +66,15 @@ export function buildServer(parts: HttpParts): FastifyInstance {
   });
   server.addHook("onResponse", async (request, reply) => logAnswer(request, reply, parts));
 
-  const routes = [...addressRoutes, ...depositRoutes, ...endpointRoutes(parts), ...userRoutes];
+  const routes = [
+    ...addressRoutes,
+    ...depositRoutes,
+    ...endpointRoutes(parts),
+    ...endpointActionRoutes(parts),
+    ...deliveryRoutes(parts),
+    ...eventRoutes,
+    ...userRoutes,
+  ];
   for (const route of routes) addRoute(server, route, parts);
   addServiceRoutes(server, parts, describeApi(routes, parts.http.publicUrl));
   return server;

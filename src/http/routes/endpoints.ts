@@ -1,6 +1,8 @@
 /** Callback endpoints. */
 import { z } from "zod";
+import { InputError } from "../../core/errors.ts";
 import { EVENT_TYPES } from "../../core/event.ts";
+import type { Database } from "../../db/database.ts";
 import {
   createEndpoint,
   deleteEndpoint,
@@ -10,6 +12,7 @@ import {
   listEndpoints,
   updateEndpoint,
 } from "../../delivery/endpoint-store.ts";
+import { skipKeptDeliveries } from "../../delivery/mending-store.ts";
 import { type EndpointBody, endpointShape, newEndpointShape, pageOf } from "../answers.ts";
 import { eventType, id, pageQuery } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
@@ -74,19 +77,27 @@ export function endpointRoutes(
       method: "PATCH",
       path: "/v1/endpoints/{id}",
       summary:
-        "Change an endpoint's URL, event types or status. What it missed while disabled is sent when it is enabled.",
+        "Change an endpoint's URL, event types or status. What was kept while it was disabled is sent when it is enabled, or skipped.",
       params,
       body: z.strictObject({
         url: url.optional(),
         events: events.optional(),
         status: z.enum(ENDPOINT_STATUSES).optional(),
+        keptEvents: z
+          .enum(["send", "skip"])
+          .optional()
+          .describe("With status enabled: what becomes of what was kept meanwhile. Left out: it is sent."),
       }),
       answers: { 200: { description: "The endpoint as it is now.", shape: endpointShape } },
       handle: async ({ caller, params: { id: endpointId }, body, database }) => {
-        const changes = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+        const { keptEvents, ...given } = body;
+        if (keptEvents !== undefined && body.status !== "enabled")
+          throw new InputError("invalid_request", "keptEvents goes with status: enabled");
+        if (keptEvents === "skip") await skipKept(database, caller.merchantId, endpointId);
+        const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
         const endpoint = await updateEndpoint(database, caller.merchantId, endpointId, changes, policy);
-        if (body.status === "enabled") await parts.wakeDeliverer();
-        return { status: 200, body: endpointBody(endpoint) };
+        const answer = { status: 200, body: endpointBody(endpoint) };
+        return body.status === "enabled" ? { ...answer, afterwards: parts.wakeDeliverer } : answer;
       },
     }),
     route({
@@ -101,6 +112,12 @@ export function endpointRoutes(
       },
     }),
   ];
+}
+
+/** Before it is enabled: what is written from then on is not skipped. */
+async function skipKept(database: Database, merchantId: string, endpointId: string): Promise<void> {
+  const { id: own } = await getEndpoint(database, merchantId, endpointId);
+  await skipKeptDeliveries(database, own);
 }
 
 /**

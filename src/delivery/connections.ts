@@ -1,0 +1,79 @@
+/**
+ * The connections that callbacks go over: one request at a time on each, kept for the next one while both sides
+ * like it. undici's own pools would do as much, but not tell which request had to wait for a connection, and for
+ * what of it.
+ */
+import { Client } from "undici";
+import { type ConnectPhases, type GuardedConnector, newConnectPhases } from "./guarded-connector.ts";
+
+export interface Connection {
+  readonly client: Client;
+  /** What opening it took; written while it is opened. */
+  readonly phases: ConnectPhases;
+}
+
+export interface Connections {
+  /** An idle one, or one that is opened by its first request. It is the caller's until it is given back. */
+  take(origin: string): Connection;
+  giveBack(origin: string, connection: Connection): void;
+  /** Of a connection that may not be used again. */
+  discard(connection: Connection): void;
+  /** Breaks off all of them. */
+  destroy(): Promise<void>;
+}
+
+const MAX_HEADER_BYTES = 16_384;
+
+/** @param bodyPauseMs how long the next piece of an answer's body may take */
+export function createConnections(connect: GuardedConnector, bodyPauseMs: number): Connections {
+  const idle = new Map<string, Connection[]>();
+  const all = new Set<Client>();
+  let isDestroyed = false;
+
+  function open(origin: string): Connection {
+    const phases = newConnectPhases();
+    const client = new Client(origin, {
+      pipelining: 1,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: 0, // the attempt's own deadline covers it
+      bodyTimeout: bodyPauseMs,
+      connect: connect(phases),
+    });
+    const connection = { client, phases };
+    all.add(client);
+    client.on("disconnect", () => forget(origin, connection));
+    return connection;
+  }
+
+  /** One that is idle and closed; one in use is told of by its request. */
+  function forget(origin: string, connection: Connection): void {
+    const waiting = idle.get(origin) ?? [];
+    const index = waiting.indexOf(connection);
+    if (index === -1) return;
+    waiting.splice(index, 1);
+    if (waiting.length === 0) idle.delete(origin);
+    discard(connection);
+  }
+
+  function discard({ client }: Connection): void {
+    all.delete(client);
+    if (!client.destroyed) void client.destroy();
+  }
+
+  return {
+    discard,
+    take: (origin) => idle.get(origin)?.pop() ?? open(origin),
+    giveBack: (origin, connection) => {
+      if (isDestroyed || connection.client.destroyed) return discard(connection);
+      const waiting = idle.get(origin);
+      if (waiting === undefined) idle.set(origin, [connection]);
+      else waiting.push(connection);
+    },
+    destroy: async () => {
+      isDestroyed = true;
+      idle.clear();
+      await Promise.all([...all].map((client) => client.destroy()));
+      all.clear();
+    },
+  };
+}
