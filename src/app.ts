@@ -45,6 +45,8 @@ export interface DaemonOptions {
   readonly roles: readonly Role[];
   /** Encrypts endpoint secrets. */
   readonly secretKey: Buffer;
+  /** Those before it, which open what was sealed under them. */
+  readonly oldSecretKeys: readonly Buffer[];
   readonly logger: Logger;
   /** Aborted to stop. */
   readonly signal: AbortSignal;
@@ -86,7 +88,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   const database = opened.database;
   const nodesOf = openNodes(config, roles, clock, logger, closing);
   const supervisor = createSupervisor({ logger, clock, random, graceMs: config.shutdownGraceMs });
-  const secretBox = createSecretBox(options.secretKey, random);
+  const secretBox = createSecretBox(options.secretKey, random, options.oldSecretKeys);
 
   const state: StartState = {
     problem: "It is starting",

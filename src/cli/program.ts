@@ -87,6 +87,7 @@ function createProgram(
     .action(run(async (options) => (await import("./commands/status.ts")).statusCommand(options)));
   addChains(program, run, output);
   addCallbacks(program, run, output);
+  addSecrets(program, run, output);
   addConfig(program, run);
   addMerchants(program, run);
   return program;
@@ -151,6 +152,17 @@ function addCallbacks(program: Command, run: Wrap, output: Output): void {
       run(async (options, given: ReplayArguments) =>
         (await import("./commands/replay.ts")).replayCommand(options, given, output.progress),
       ),
+    );
+}
+
+function addSecrets(program: Command, run: Wrap, output: Output): void {
+  program
+    .command("secrets")
+    .description("endpoint secrets at rest")
+    .command("reseal")
+    .description("seal them under DEPOSITD_SECRET_KEY, those of DEPOSITD_OLD_SECRET_KEYS too")
+    .action(
+      run(async (options) => (await import("./commands/secrets.ts")).resealCommand(options, output.progress)),
     );
 }
 

@@ -3,7 +3,7 @@ import { coerceError, DepositdError } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
-import { callbackRequest } from "./callback-request.ts";
+import { callbackRequest, type RequestOpeners } from "./callback-request.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
 import type { CallbackRequest, Egress } from "./egress.ts";
 import { publicDeliveryId, publicEventId } from "./public-id.ts";
@@ -13,7 +13,7 @@ import type { Decision } from "./retry-schedule.ts";
 export async function attemptDelivery(
   parts: {
     readonly egress: Egress;
-    readonly openSecret: (sealed: Buffer) => Buffer;
+    readonly openers: RequestOpeners;
     readonly clock: Clock;
     readonly logger: Logger;
   },
@@ -22,7 +22,7 @@ export async function attemptDelivery(
 ): Promise<AttemptOutcome> {
   let request: CallbackRequest;
   try {
-    request = callbackRequest(claim, parts.openSecret, parts.clock.now(), timeoutMs);
+    request = callbackRequest(claim, parts.openers, parts.clock.now(), timeoutMs);
   } catch (rawError) {
     return notTried(parts.logger, claim, coerceError(rawError));
   }

@@ -1,8 +1,36 @@
 /** A claimed delivery as the HTTP request that carries it. */
+
+import type { SecretBox } from "../runtime/secret-box.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
+import type { CustomHeaders } from "./custom-headers.ts";
 import type { CallbackRequest } from "./egress.ts";
+import { createKeyOpener, type SealedKey } from "./endpoint-secret.ts";
 import { publicEventId } from "./public-id.ts";
-import { signCallback } from "./signature.ts";
+import { type SigningKey, signCallback } from "./signature.ts";
+
+/** What is sealed in an endpoint's row, opened; remembered, as it is the same for all of its deliveries. */
+export interface RequestOpeners {
+  key(sealed: SealedKey): SigningKey;
+  headers(sealed: Buffer): CustomHeaders;
+}
+
+const MAX_OPENED = 1_000;
+
+export function createRequestOpeners(secretBox: Pick<SecretBox, "open">): RequestOpeners {
+  const opened = new Map<string, CustomHeaders>();
+  return {
+    key: createKeyOpener(secretBox),
+    headers: (sealed) => {
+      const name = sealed.toString("latin1");
+      const known = opened.get(name);
+      if (known !== undefined) return known;
+      const headers = JSON.parse(secretBox.open(sealed).toString("utf8")) as CustomHeaders;
+      if (opened.size >= MAX_OPENED) opened.clear();
+      opened.set(name, headers);
+      return headers;
+    },
+  };
+}
 
 /**
  * `webhook-id` and body are the event's, so they are the same on every attempt and for every endpoint; timestamp
@@ -12,7 +40,7 @@ import { signCallback } from "./signature.ts";
  */
 export function callbackRequest(
   claim: ClaimedDelivery,
-  openSecret: (sealed: Buffer) => Buffer,
+  openers: RequestOpeners,
   nowMs: number,
   timeoutMs: number,
 ): CallbackRequest {
@@ -21,6 +49,7 @@ export function callbackRequest(
     body: claim.body,
     timeoutMs,
     headers: {
+      ...(claim.sealedHeaders === null ? {} : openers.headers(claim.sealedHeaders)),
       "content-type": "application/json",
       "user-agent": "depositd",
       // An answer that needs no unpacking cannot unpack to gigabytes.
@@ -29,7 +58,7 @@ export function callbackRequest(
         id: publicEventId(claim.eventId),
         timestampSeconds: Math.floor(nowMs / 1000),
         body: claim.body,
-        secrets: [openSecret(claim.sealedSecret)],
+        keys: claim.keys.map(openers.key),
       }),
     },
   };

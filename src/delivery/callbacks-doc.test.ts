@@ -62,7 +62,7 @@ describe("docs/callbacks.md", () => {
       id: id ?? "",
       timestampSeconds: Number(timestamp),
       body: body ?? "",
-      secrets: [Buffer.from(secret?.replace("whsec_", "") ?? "", "base64")],
+      keys: [{ scheme: "v1", secret: Buffer.from(secret?.replace("whsec_", "") ?? "", "base64") }],
     });
     expect(signed["webhook-signature"]).toBe(signature);
   });

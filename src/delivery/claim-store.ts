@@ -15,6 +15,8 @@
  * uses up none of a merchant's attempts.
  */
 import type { Sql } from "../db/database.ts";
+import type { SealedKey } from "./endpoint-secret.ts";
+import type { SignatureScheme } from "./signature.ts";
 
 /** A delivery that is ours to attempt until its claim runs out. */
 export interface ClaimedDelivery {
@@ -31,7 +33,10 @@ export interface ClaimedDelivery {
   readonly endpointId: string;
   readonly merchantId: string;
   readonly url: string;
-  readonly sealedSecret: Buffer;
+  /** The endpoint's key, with the one before it during an overlap. */
+  readonly keys: readonly SealedKey[];
+  /** JSON of the headers that the merchant wants with it. */
+  readonly sealedHeaders: Buffer | null;
 }
 
 export interface ClaimRequest {
@@ -78,7 +83,8 @@ const CLAIM = `
     ) following
     WHERE s.position < ${WINDOW}
   ), ready AS (
-    SELECT p.id, p.merchant_id, p.url, p.secret, coalesce(known.free, $3) AS free
+    SELECT p.id, p.merchant_id, p.url, p.secret, p.signature, p.headers, p.previous_signature,
+      CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous_secret, coalesce(known.free, $3) AS free
     FROM scanned s
     JOIN endpoints p ON p.id = s.endpoint_id AND p.status = 'enabled' AND p.deleted_at IS NULL
     LEFT JOIN unnest($4::text[], $5::integer[]) AS known(id, free) ON known.id = p.id
@@ -101,7 +107,8 @@ const CLAIM = `
     UPDATE deliveries d
     SET attempt = d.attempt + 1, claimed_until = now() + $6::integer * interval '1 millisecond'
     FROM picked p WHERE d.id = p.delivery_id
-    RETURNING d.id AS delivery_id, d.attempt, d.schedule_base, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url, p.secret, p.share
+    RETURNING d.id AS delivery_id, d.attempt, d.schedule_base, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url,
+      p.secret, p.signature, p.previous_secret, p.previous_signature, p.headers, p.share
   ), looked AS (
     SELECT max(position) AS count, max(endpoint_id) AS last FROM scanned
   )
@@ -124,6 +131,10 @@ interface ClaimRow {
   merchant_id: string;
   url: string;
   secret: Buffer;
+  signature: SignatureScheme;
+  previous_secret: Buffer | null;
+  previous_signature: SignatureScheme | null;
+  headers: Buffer | null;
   /** How many of this endpoint were asked for. */
   share: number;
   event_type: string;
@@ -178,8 +189,16 @@ function toClaim(deliveryId: string, row: ClaimRow): ClaimedDelivery {
     endpointId: row.endpoint_id,
     merchantId: row.merchant_id,
     url: row.url,
-    sealedSecret: row.secret,
+    keys: keysOf(row),
+    sealedHeaders: row.headers,
   };
+}
+
+function keysOf(row: ClaimRow): SealedKey[] {
+  const { secret, signature, previous_secret, previous_signature } = row;
+  const key = { scheme: signature, sealed: secret };
+  if (previous_secret === null || previous_signature === null) return [key];
+  return [key, { scheme: previous_signature, sealed: previous_secret }];
 }
 
 /** A claim that ends without an outcome. */

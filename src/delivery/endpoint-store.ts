@@ -6,7 +6,9 @@ import type { EndpointModel } from "../db/generated/models.ts";
 import type { Random } from "../runtime/random.ts";
 import type { SecretBox } from "../runtime/secret-box.ts";
 import { assertCallbackUrl } from "./callback-url.ts";
-import { createEndpointSecret, formatEndpointSecret } from "./endpoint-secret.ts";
+import { type CustomHeaders, parseCustomHeaders } from "./custom-headers.ts";
+import { createEndpointSecret, formatEndpointSecret, formatPublicKey } from "./endpoint-secret.ts";
+import type { SignatureScheme } from "./signature.ts";
 
 export const ENDPOINT_STATUSES = ["enabled", "disabled"] as const;
 export type EndpointStatus = (typeof ENDPOINT_STATUSES)[number];
@@ -24,6 +26,13 @@ export interface Endpoint {
   readonly events: readonly string[];
   readonly status: EndpointStatus;
   readonly disabledReason: string | null;
+  readonly signature: SignatureScheme;
+  /** `whpk_…` of `v1a`. */
+  readonly publicKey: string | null;
+  /** Until when the key before this one signs too; `null` when there is none. */
+  readonly previousKeyUntil: Date | null;
+  /** Of the headers that the merchant wants with its callbacks; their values are not shown. */
+  readonly headerNames: readonly string[];
   readonly createdAt: Date;
 }
 
@@ -31,46 +40,83 @@ export interface EndpointChanges {
   readonly url?: string;
   readonly events?: readonly string[];
   readonly status?: EndpointStatus;
+  /** In place of those it has; an empty map takes them away. */
+  readonly headers?: CustomHeaders;
 }
 
 export interface UrlPolicy {
   readonly allowPrivateTargets: boolean;
 }
 
+export interface WantedEndpoint {
+  readonly merchantId: string;
+  readonly url: string;
+  /** All but `deposit.ignored` if none are named. */
+  readonly events?: readonly string[];
+  /** `v1` if none is named. */
+  readonly signature?: SignatureScheme;
+  readonly headers?: CustomHeaders;
+}
+
+export interface EndpointParts {
+  readonly database: Database;
+  readonly secretBox: SecretBox;
+  readonly random: Random;
+}
+
 /**
- * Makes an endpoint with a secret of its own. The secret is shown here and never again.
+ * Makes an endpoint with a key of its own. The secret is shown here and never again; `v1a` has none to show.
  *
- * @param wanted.events the types it gets; all but `deposit.ignored` if none are named
- * @throws {InputError} `invalid_url`, or `invalid_request` for an unknown event type
+ * @throws {InputError} `invalid_url`, or `invalid_request` for an unknown event type or a header that cannot be
  */
 export async function createEndpoint(
-  parts: { readonly database: Database; readonly secretBox: SecretBox; readonly random: Random },
-  wanted: { readonly merchantId: string; readonly url: string; readonly events?: readonly string[] },
+  parts: EndpointParts,
+  wanted: WantedEndpoint,
   policy: UrlPolicy,
-): Promise<{ endpoint: Endpoint; secret: string }> {
+): Promise<{ endpoint: Endpoint; secret: string | null }> {
   const { href: url } = assertCallbackUrl(wanted.url, policy);
   const events = wanted.events === undefined ? [...DEFAULT_EVENT_TYPES] : parseEventTypes(wanted.events);
-  const secret = createEndpointSecret(parts.random);
+  const secret = createEndpointSecret(parts.random, wanted.signature);
+  const { sealed, names } = sealHeaders(parts.secretBox, wanted.headers ?? {});
   const id = `end_${parts.random.bytes(10).toString("hex")}`;
   // In SQL, so that it joins the transaction of an idempotent request: a crash must not leave a second endpoint.
   const [row] = await parts.database.query<{ created_at: Date }>(
-    `INSERT INTO endpoints (id, merchant_id, url, events, secret) VALUES ($1, $2, $3, $4, $5) RETURNING created_at`,
-    [id, wanted.merchantId, url, events, parts.secretBox.seal(secret)],
+    `INSERT INTO endpoints (id, merchant_id, url, events, secret, signature, public_key, headers, header_names)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING created_at`,
+    [
+      id,
+      wanted.merchantId,
+      url,
+      events,
+      parts.secretBox.seal(secret.bytes),
+      secret.scheme,
+      secret.publicKey,
+      sealed,
+      names,
+    ],
   );
   if (row === undefined)
     throw new FatalError("internal", "An endpoint was inserted without an answer", { id });
-  const { merchantId } = wanted;
-  const createdAt = row.created_at;
   const endpoint: Endpoint = {
     id,
-    merchantId,
+    merchantId: wanted.merchantId,
     url,
     events,
     status: "enabled",
     disabledReason: null,
-    createdAt,
+    signature: secret.scheme,
+    publicKey: secret.publicKey === null ? null : formatPublicKey(secret.publicKey),
+    previousKeyUntil: null,
+    headerNames: names,
+    createdAt: row.created_at,
   };
   return { endpoint, secret: formatEndpointSecret(secret) };
+}
+
+function sealHeaders(secretBox: SecretBox, given: CustomHeaders): { sealed: Buffer | null; names: string[] } {
+  const headers = parseCustomHeaders(given);
+  const names = Object.keys(headers);
+  return { sealed: names.length === 0 ? null : secretBox.seal(Buffer.from(JSON.stringify(headers))), names };
 }
 
 /** In the order they were made. */
@@ -92,21 +138,29 @@ export async function getEndpoint(database: Database, merchantId: string, id: st
 /**
  * Changes what is named and leaves the rest. After enabling one, nudge the deliverer: what was kept is due.
  *
- * @throws {InputError} `not_found`, `invalid_url`, or `invalid_request` for an unknown event type
+ * @throws {InputError} `not_found`, `invalid_url`, or `invalid_request` for an unknown event type or a header that
+ *   cannot be
  */
 export async function updateEndpoint(
-  database: Database,
+  { database, secretBox }: Pick<EndpointParts, "database" | "secretBox">,
   merchantId: string,
   id: string,
   changes: EndpointChanges,
   policy: UrlPolicy,
 ): Promise<Endpoint> {
+  const headers = changes.headers === undefined ? undefined : sealHeaders(secretBox, changes.headers);
   const { count } = await database.prisma.endpoint.updateMany({
     where: { id, merchantId, deletedAt: null },
     data: {
       ...(changes.url === undefined ? {} : { url: assertCallbackUrl(changes.url, policy).href }),
       ...(changes.events === undefined ? {} : { events: parseEventTypes(changes.events) }),
       ...(changes.status === undefined ? {} : statusData(changes.status)),
+      ...(headers === undefined
+        ? {}
+        : {
+            headers: headers.sealed === null ? null : new Uint8Array(headers.sealed),
+            headerNames: headers.names,
+          }),
     },
   });
   if (count === 0) throw notFound(id);
@@ -145,9 +199,20 @@ function parseEventTypes(names: readonly string[]): EventType[] {
 }
 
 function toEndpoint(row: EndpointModel): Endpoint {
-  const { id, merchantId, url, events, disabledReason, createdAt } = row;
-  const status = row.status === "enabled" ? "enabled" : "disabled";
-  return { id, merchantId, url, events, status, disabledReason, createdAt };
+  const { id, merchantId, url, events, disabledReason, createdAt, headerNames } = row;
+  return {
+    id,
+    merchantId,
+    url,
+    events,
+    disabledReason,
+    createdAt,
+    headerNames,
+    status: row.status === "enabled" ? "enabled" : "disabled",
+    signature: row.signature === "v1a" ? "v1a" : "v1",
+    publicKey: row.publicKey === null ? null : formatPublicKey(row.publicKey),
+    previousKeyUntil: row.previousUntil,
+  };
 }
 
 function notFound(id: string): InputError {

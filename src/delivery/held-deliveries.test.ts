@@ -28,7 +28,8 @@ function claims(endpointId: string, count: number): ClaimedDelivery[] {
     endpointId,
     merchantId: "mer_a",
     url: "https://a.example/",
-    sealedSecret: Buffer.alloc(0),
+    keys: [],
+    sealedHeaders: null,
   }));
 }
 

@@ -1,19 +1,22 @@
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { attemptDelivery } from "../delivery/attempt-delivery.ts";
+import { createRequestOpeners } from "../delivery/callback-request.ts";
 import { claimDeliveries } from "../delivery/claim-store.ts";
 import { countBacklog, getDelivery, listDeliveries } from "../delivery/delivery-list-store.ts";
 import { createEgress } from "../delivery/egress.ts";
+import { resealSecrets, rotateSecret } from "../delivery/endpoint-secret-store.ts";
 import { beginReplay } from "../delivery/replay-batches.ts";
 import { orderReplay } from "../delivery/replay-store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { CallbacksConfig } from "../runtime/config/config.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import { systemRandom } from "../runtime/random.ts";
+import { createSecretBox } from "../runtime/secret-box.ts";
 import { insertDeliveries, insertEndpoint, testSecretBox } from "../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
-import { type Sink, startSink } from "../testing/sink.ts";
+import { type Sink, type SinkRequest, startSink } from "../testing/sink.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { createDeliverer, type Deliverer, type DelivererParts } from "./deliver-callbacks.ts";
 
@@ -212,7 +215,12 @@ describe("the deliverer", () => {
     const [claim] = deliveries;
     if (claim === undefined) throw new Error("nothing claimed");
     const egress = createEgress({ allowPrivateTargets: true, clock: systemClock });
-    const parts = { egress, openSecret: testSecretBox.open, clock: systemClock, logger: silentLogger };
+    const parts = {
+      egress,
+      openers: createRequestOpeners(testSecretBox),
+      clock: systemClock,
+      logger: silentLogger,
+    };
     expect((await attemptDelivery(parts, claim, 1_000)).error).toBe(null);
     await egress.destroy();
 
@@ -346,6 +354,74 @@ describe("the deliverer", () => {
     by.nudge();
     await healthy.received(100);
     expect(flooded.requests.length).toBeLessThanOrEqual(208);
+  });
+
+  it("G6: signs with both secrets during the overlap of a rotation, and with the new one alone after it", async () => {
+    const merchant = await sink();
+    const { secret: before } = await insertEndpoint(test.database, merchant.url);
+    const rotate = (overlapMs: number) =>
+      rotateSecret(
+        { sql: test.database, secretBox: testSecretBox, random: systemRandom },
+        { merchantId: MERCHANT_ID, id: "end_test", overlapMs },
+      );
+    const isTaken = (secret: string | null, request: SinkRequest | undefined) => {
+      try {
+        new Webhook(secret ?? "").verify(
+          request?.body.toString() ?? "",
+          (request?.headers ?? {}) as Record<string, string>,
+        );
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    const by = deliverer();
+    const deliverOne = async () => {
+      await insertDeliveries(test.database, ["end_test"]);
+      await by.drain();
+      return merchant.requests.at(-1);
+    };
+    const after = await rotate(3_600_000);
+    const during = await deliverOne();
+    expect([isTaken(before, during), isTaken(after, during)]).toEqual([true, true]);
+    await test.database.query("UPDATE endpoints SET previous_until = now() - interval '1 second'");
+    const over = await deliverOne();
+    expect([isTaken(before, over), isTaken(after, over)]).toEqual([false, true]);
+    const last = await rotate(0);
+    const atOnce = await deliverOne();
+    expect([isTaken(after, atOnce), isTaken(last, atOnce)]).toEqual([false, true]);
+  });
+
+  it("G6: signs on across a rotation of the key that secrets are sealed under, resealed or not", async () => {
+    const merchant = await sink();
+    const { secret } = await insertEndpoint(test.database, merchant.url);
+    const newKey = systemRandom.bytes(32);
+    const both = createSecretBox(newKey, systemRandom, [Buffer.alloc(32, 7)]);
+    await insertDeliveries(test.database, ["end_test"]);
+    await deliverer({ secretBox: both }).drain();
+    expect(await resealSecrets(test.database, both, () => undefined)).toBe(1);
+    expect(await resealSecrets(test.database, both, () => undefined)).toBe(0);
+    await insertDeliveries(test.database, ["end_test"]);
+    await deliverer({ secretBox: createSecretBox(newKey, systemRandom) }).drain();
+    expect(merchant.requests).toHaveLength(2);
+    for (const { body, headers } of merchant.requests)
+      new Webhook(secret).verify(body.toString(), headers as Record<string, string>);
+  });
+
+  it("sends the headers that the merchant wants, and never in place of its own", async () => {
+    const merchant = await sink();
+    await insertEndpoint(test.database, merchant.url);
+    const headers = { authorization: "Bearer gateway", "content-type": "text/plain" };
+    await test.database.query(
+      "UPDATE endpoints SET headers = $1, header_names = '{authorization,content-type}'",
+      [testSecretBox.seal(Buffer.from(JSON.stringify(headers)))],
+    );
+    await insertDeliveries(test.database, ["end_test"]);
+    await deliverer().drain();
+    expect(merchant.requests[0]?.headers).toMatchObject({
+      authorization: "Bearer gateway",
+      "content-type": "application/json",
+    });
   });
 
   it("G7: never connects to private targets unless they are allowed", async () => {

@@ -10,10 +10,10 @@
 import { coerceError } from "../core/errors.ts";
 import { attemptDelivery, logAttempt } from "../delivery/attempt-delivery.ts";
 import type { AttemptOutcome } from "../delivery/attempt-outcome.ts";
+import { createRequestOpeners } from "../delivery/callback-request.ts";
 import { type ClaimedDelivery, type Claims, claimDeliveries } from "../delivery/claim-store.ts";
 import { nextAttemptInMs } from "../delivery/delivery-store.ts";
 import type { Egress } from "../delivery/egress.ts";
-import { createSecretOpener } from "../delivery/endpoint-secret.ts";
 import { createHeldDeliveries } from "../delivery/held-deliveries.ts";
 import { createOutcomeRecorder } from "../delivery/outcome-recorder.ts";
 import type { RecordResult } from "../delivery/outcome-store.ts";
@@ -47,7 +47,7 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   const { concurrency } = parts.callbacks();
   const held = createHeldDeliveries(concurrency);
   const recorder = createOutcomeRecorder({ sql: database, clock, logger, onWritten, onEmpty: () => wake() });
-  const attemptParts = { egress, openSecret: createSecretOpener(parts.secretBox), clock, logger };
+  const attemptParts = { egress, openers: createRequestOpeners(parts.secretBox), clock, logger };
   const stopping = new AbortController();
 
   let wantsClaim = false;

@@ -4,6 +4,7 @@ import { DEPOSIT_STATUSES } from "../core/deposit.ts";
 import type { DepositBody } from "../core/deposit-body.ts";
 import { EVENT_TYPES } from "../core/event.ts";
 import { VERIFICATIONS } from "../core/verification.ts";
+import { SIGNATURE_SCHEMES } from "../delivery/signature.ts";
 
 const time = z.iso.datetime().describe("RFC 3339, UTC.");
 const amount = z.string().describe("A decimal number in the currency.");
@@ -104,13 +105,22 @@ const endpointKeys = {
   events: z.array(z.enum(EVENT_TYPES)),
   status: z.enum(["enabled", "disabled"]),
   disabledReason: z.string().nullable(),
+  signature: z.enum(SIGNATURE_SCHEMES).describe("v1: HMAC-SHA256 under the secret. v1a: Ed25519."),
+  publicKey: z.string().nullable().describe("whpk_…, to verify v1a with. null: v1."),
+  previousKeyUntil: time.nullable().describe("Until then the key before this one signs too."),
+  headers: z
+    .array(z.string())
+    .describe("Names of the headers that come with its callbacks; values are not shown."),
   createdAt: time,
 };
 
 export const endpointShape = z.strictObject(endpointKeys).meta({ id: "Endpoint" });
 
 export const newEndpointShape = z
-  .strictObject({ ...endpointKeys, secret: z.string().describe("whsec_…; shown here and never again.") })
+  .strictObject({
+    ...endpointKeys,
+    secret: z.string().nullable().describe("whsec_…; shown here and never again. null: v1a, see publicKey."),
+  })
   .meta({ id: "NewEndpoint" });
 
 export type EndpointBody = z.infer<typeof endpointShape>;

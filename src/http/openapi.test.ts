@@ -52,6 +52,7 @@ test("describes every route that answers, with its parameters", async () => {
     "post /v1/deliveries/{id}/retry",
     "post /v1/endpoints",
     "post /v1/endpoints/{id}/replay",
+    "post /v1/endpoints/{id}/rotate-secret",
     "post /v1/endpoints/{id}/test",
   ]);
   expect(

@@ -48,4 +48,14 @@ describe("secret box", () => {
   it("refuses a key that is not 32 bytes long", () => {
     expect(codeOf(() => createSecretBox(Buffer.alloc(16), systemRandom))).toBe("secret_key_wrong");
   });
+
+  it("opens what was sealed under an older key, and seals under the present one", () => {
+    const newer = systemRandom.bytes(32);
+    const rotated = createSecretBox(newer, systemRandom, [key]);
+    const sealed = box.seal(plain);
+    expect(rotated.open(sealed)).toEqual(plain);
+    expect([rotated.isCurrent(sealed), rotated.isCurrent(rotated.seal(plain))]).toEqual([false, true]);
+    expect(createSecretBox(newer, systemRandom).open(rotated.seal(plain))).toEqual(plain);
+    expect(codeOf(() => createSecretBox(newer, systemRandom).open(sealed))).toBe("secret_key_wrong");
+  });
 });

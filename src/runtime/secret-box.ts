@@ -1,13 +1,13 @@
 /**
- * Keeps secrets at rest: AES-256-GCM under one key from the environment (`DEPOSITD_SECRET_KEY`).
+ * Keeps secrets at rest: AES-256-GCM under a key from the environment (`DEPOSITD_SECRET_KEY`). Older keys
+ * (`DEPOSITD_OLD_SECRET_KEYS`) open what was sealed under them, and seal nothing any more.
  *
  * A sealed secret is
  *
  *   version (1 byte, 1) | key id (4 bytes) | nonce (12 bytes) | ciphertext | tag (16 bytes)
  *
- * The key id is the start of the key's SHA-256. It tells a wrong key from damaged data, and lets a later
- * version hold several keys at once while secrets move from an old one to a new one. Version and key id are
- * authenticated with the rest.
+ * The key id is the start of the key's SHA-256. It tells which key it was, and a wrong key from damaged data. Version
+ * and key id are authenticated with the rest.
  */
 import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
 import { FatalError } from "../core/errors.ts";
@@ -25,20 +25,32 @@ export interface SecretBox {
   seal(plain: Buffer): Buffer;
   /** @throws {FatalError} `secret_key_wrong` when it was sealed under another key, or is damaged. */
   open(sealed: Buffer): Buffer;
+  /** Whether it was sealed under the key that seals now. */
+  isCurrent(sealed: Buffer): boolean;
 }
 
-/** @throws {FatalError} `secret_key_wrong` when the key is not 32 bytes long. */
-export function createSecretBox(key: Buffer, random: Random): SecretBox {
+/**
+ * @param oldKeys for opening only
+ * @throws {FatalError} `secret_key_wrong` when a key is not 32 bytes long.
+ */
+export function createSecretBox(key: Buffer, random: Random, oldKeys: readonly Buffer[] = []): SecretBox {
+  const header = headerOf(key);
+  const keyByHeader = new Map([...oldKeys, key].map((each) => [headerOf(each).toString("hex"), each]));
+  const headerOfSealed = (sealed: Buffer) => sealed.subarray(0, HEADER_BYTES).toString("hex");
+  return {
+    seal: (plain) => seal(key, header, random.bytes(NONCE_BYTES), plain),
+    open: (sealed) => open(keyByHeader.get(headerOfSealed(sealed)) ?? key, sealed),
+    isCurrent: (sealed) => headerOfSealed(sealed) === header.toString("hex"),
+  };
+}
+
+function headerOf(key: Buffer): Buffer {
   if (key.length !== SECRET_KEY_BYTES) {
-    throw new FatalError("secret_key_wrong", `The secret key must be ${SECRET_KEY_BYTES} bytes long`, {
+    throw new FatalError("secret_key_wrong", `A secret key must be ${SECRET_KEY_BYTES} bytes long`, {
       bytes: key.length,
     });
   }
-  const header = Buffer.concat([Buffer.from([FORMAT_VERSION]), keyId(key)]);
-  return {
-    seal: (plain) => seal(key, header, random.bytes(NONCE_BYTES), plain),
-    open: (sealed) => open(key, header, sealed),
-  };
+  return Buffer.concat([Buffer.from([FORMAT_VERSION]), keyId(key)]);
 }
 
 function seal(key: Buffer, header: Buffer, nonce: Buffer, plain: Buffer): Buffer {
@@ -48,7 +60,8 @@ function seal(key: Buffer, header: Buffer, nonce: Buffer, plain: Buffer): Buffer
   return Buffer.concat([header, nonce, ciphertext, cipher.getAuthTag()]);
 }
 
-function open(key: Buffer, header: Buffer, sealed: Buffer): Buffer {
+function open(key: Buffer, sealed: Buffer): Buffer {
+  const header = headerOf(key);
   if (sealed.length < HEADER_BYTES + NONCE_BYTES + TAG_BYTES || sealed[0] !== FORMAT_VERSION) {
     throw new FatalError("secret_key_wrong", "A stored secret is damaged, or of a newer version", {
       bytes: sealed.length,

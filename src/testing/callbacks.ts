@@ -23,9 +23,9 @@ export async function insertEndpoint(sql: Sql, url: string, id = "end_test"): Pr
   ]);
   await sql.query(
     "INSERT INTO endpoints (id, merchant_id, url, events, secret) VALUES ($1, $2, $3, '{endpoint.test}', $4)",
-    [id, MERCHANT_ID, url, testSecretBox.seal(secret)],
+    [id, MERCHANT_ID, url, testSecretBox.seal(secret.bytes)],
   );
-  return { id, secret: formatEndpointSecret(secret) };
+  return { id, secret: formatEndpointSecret(secret) ?? "" };
 }
 
 /** Writes `count` events, each with a due delivery to every one of the endpoints. */

@@ -1,7 +1,7 @@
 /** `start`: the daemon. */
 import { ROLES, type Role, runDaemon } from "../../app.ts";
 import { InputError } from "../../core/errors.ts";
-import { loadSecretKey } from "../../runtime/config/secret-key.ts";
+import { loadSecretKey, readOldSecretKeys } from "../../runtime/config/secret-key.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
@@ -15,10 +15,11 @@ export async function startCommand(
   const roles = wanted.roles === undefined ? ROLES : parseRoles(wanted.roles);
   const { config, env, logger } = await setUp(options, "config");
   const secretKey = await loadSecretKey(config, env, systemRandom);
+  const oldSecretKeys = readOldSecretKeys(env);
   const stop = new AbortController();
   const stopListening = onStopSignal(() => stop.abort());
   try {
-    await runDaemon({ config, roles, secretKey, logger, signal: stop.signal });
+    await runDaemon({ config, roles, secretKey, oldSecretKeys, logger, signal: stop.signal });
   } finally {
     stopListening();
   }

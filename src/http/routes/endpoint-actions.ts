@@ -1,21 +1,27 @@
 /** What an endpoint can be asked to do: take a test event, get again what it had. */
 import { z } from "zod";
 import { EVENT_TYPES } from "../../core/event.ts";
+import { rotateSecret } from "../../delivery/endpoint-secret-store.ts";
 import { getEndpoint } from "../../delivery/endpoint-store.ts";
 import { publicDeliveryId, publicEventId } from "../../delivery/public-id.ts";
 import { beginReplay } from "../../delivery/replay-batches.ts";
 import { getReplay, orderReplay, REPLAYED_STATES, type Replay } from "../../delivery/replay-store.ts";
+import { SIGNATURE_SCHEMES } from "../../delivery/signature.ts";
 import { appendEndpointEvent } from "../../outbox/endpoint-event-store.ts";
-import { type ReplayBody, replayShape, testEventShape } from "../answers.ts";
+import { newEndpointShape, type ReplayBody, replayShape, testEventShape } from "../answers.ts";
 import { eventType, id } from "../inputs.ts";
 import type { HttpParts } from "../parts.ts";
 import { type Route, route } from "../route.ts";
+import { endpointBody } from "./endpoints.ts";
+
+const DEFAULT_OVERLAP_SECONDS = 86_400;
+const LONGEST_OVERLAP_SECONDS = 7 * 86_400;
 
 const params = z.strictObject({ id });
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
 
 export function endpointActionRoutes(
-  parts: Pick<HttpParts, "random" | "clock" | "wakeDeliverer">,
+  parts: Pick<HttpParts, "random" | "secretBox" | "clock" | "wakeDeliverer">,
 ): readonly Route[] {
   return [
     route({
@@ -39,6 +45,33 @@ export function endpointActionRoutes(
           afterwards: parts.wakeDeliverer,
           body: { eventId: publicEventId(eventId), deliveryId: publicDeliveryId(deliveryId) },
         };
+      },
+    }),
+    route({
+      method: "POST",
+      path: "/v1/endpoints/{id}/rotate-secret",
+      summary: "Give an endpoint a new key. The one before it signs too for a while.",
+      params,
+      body: z.strictObject({
+        overlapSeconds: z
+          .int()
+          .min(0)
+          .max(LONGEST_OVERLAP_SECONDS)
+          .default(DEFAULT_OVERLAP_SECONDS)
+          .describe("How long both keys sign. 0: the one before ends at once. Left out: a day."),
+        signature: z.enum(SIGNATURE_SCHEMES).optional().describe("Left out: as before."),
+      }),
+      answers: { 200: { description: "The endpoint, with its new secret.", shape: newEndpointShape } },
+      hasSecretAnswer: true,
+      handle: async ({ caller: { merchantId }, params: { id: endpointId }, body, database }) => {
+        const secret = await database.transaction((sql) =>
+          rotateSecret(
+            { ...parts, sql },
+            { merchantId, id: endpointId, overlapMs: body.overlapSeconds * 1_000, scheme: body.signature },
+          ),
+        );
+        const endpoint = await getEndpoint(database, merchantId, endpointId);
+        return { status: 200, body: { ...endpointBody(endpoint), secret } };
       },
     }),
     route({

@@ -18,7 +18,8 @@ afterAll(() => db.drop());
 
 const create = async (url = "https://shop.example/callbacks"): Promise<EndpointBody & { secret: string }> => {
   const answer = await api.call("POST", "/v1/endpoints", { body: { url } });
-  return newEndpointShape.parse(answer.body);
+  const { secret, ...endpoint } = newEndpointShape.parse(answer.body);
+  return { ...endpoint, secret: secret ?? "" };
 };
 
 describe("an endpoint", () => {
@@ -93,6 +94,75 @@ describe("an endpoint", () => {
   });
 });
 
+describe("an endpoint's key", () => {
+  test("is a public one where v1a is asked for, and no secret is shown", async () => {
+    const body = { url: "https://shop.example/", signature: "v1a" };
+    const made = newEndpointShape.parse((await api.call("POST", "/v1/endpoints", { body })).body);
+    expect(made).toMatchObject({ signature: "v1a", secret: null });
+    expect(Buffer.from(made.publicKey?.replace(/^whpk_/, "") ?? "", "base64")).toHaveLength(32);
+    const { body: shown } = await api.call("GET", `/v1/endpoints/${made.id}`);
+    expect(endpointShape.parse(shown).publicKey).toBe(made.publicKey);
+  });
+
+  test("G6: is rotated, for a day beside the one before it or at once, to another scheme too", async () => {
+    const { id, secret } = await create();
+    const rotate = async (body: object) =>
+      newEndpointShape.parse((await api.call("POST", `/v1/endpoints/${id}/rotate-secret`, { body })).body);
+    const first = await rotate({});
+    expect(first.secret).not.toBe(secret);
+    const inHours = (new Date(first.previousKeyUntil ?? 0).getTime() - Date.now()) / 3_600_000;
+    expect(inHours).toBeGreaterThan(23.9);
+    const second = await rotate({ overlapSeconds: 0, signature: "v1a" });
+    expect(second).toMatchObject({ previousKeyUntil: null, signature: "v1a", secret: null });
+    expect(
+      await api.call("POST", `/v1/endpoints/${id}/rotate-secret`, { body: { overlapSeconds: -1 } }),
+    ).toMatchObject({ status: 400 });
+    const { key } = await api.addMerchant("Thief");
+    expect(await api.call("POST", `/v1/endpoints/${id}/rotate-secret`, { key, body: {} })).toMatchObject({
+      status: 404,
+    });
+  });
+});
+
+describe("an endpoint's headers", () => {
+  test("are kept sealed and shown by name alone, replaced and taken away", async () => {
+    const body = {
+      url: "https://shop.example/",
+      headers: { Authorization: "Bearer tenant-token", "X-Tenant": "a" },
+    };
+    const made = newEndpointShape.parse((await api.call("POST", "/v1/endpoints", { body })).body);
+    expect(made.headers).toEqual(["authorization", "x-tenant"]);
+    const [row] = await db.database.query<{ text: string }>(
+      "SELECT string_agg(e::text, ' ') AS text FROM endpoints e",
+    );
+    expect(row?.text).not.toContain("tenant-token");
+    expect(row?.text).not.toContain(Buffer.from("tenant-token").toString("hex"));
+    const path = `/v1/endpoints/${made.id}`;
+    expect(await api.call("PATCH", path, { body: { headers: { "x-b": "1" } } })).toMatchObject({
+      body: { headers: ["x-b"] },
+    });
+    expect(await api.call("PATCH", path, { body: { headers: {} } })).toMatchObject({ body: { headers: [] } });
+  });
+
+  test.each([
+    { host: "internal" },
+    { "Content-Length": "0" },
+    { "Webhook-Id": "evt_other" },
+    { "webhook-signature": "v1,x" },
+    { "proxy-authorization": "x" },
+    { "transfer-encoding": "chunked" },
+    { "x a": "1" },
+    { "x-a": "a\r\nhost: b" },
+    { "x-a": "" },
+    { "x-a": "é" },
+    { "x-a": "1", "X-A": "2" },
+    Object.fromEntries(Array.from({ length: 21 }, (_, n) => [`x-${n}`, "1"])),
+  ])("cannot be %j", async (headers) => {
+    const answer = await api.call("POST", "/v1/endpoints", { body: { url: "https://a.example", headers } });
+    expect(answer).toMatchObject({ status: 400, body: { code: "invalid_request" } });
+  });
+});
+
 describe("the list of endpoints", () => {
   test("comes in pages that hold each once", async () => {
     const { key } = await api.addMerchant("Pages");
@@ -126,7 +196,7 @@ describe("under an Idempotency-Key", () => {
     const list = await api.call("GET", "/v1/endpoints", { key });
     expect(pageOf(endpointShape, "EndpointPage").parse(list.body).items).toHaveLength(1);
 
-    const { secret } = newEndpointShape.parse(first.body);
+    const secret = newEndpointShape.parse(first.body).secret ?? "";
     const [row] = await db.database.query<{ text: string }>(
       "SELECT string_agg(i::text, ' ') AS text FROM idempotency_keys i",
     );

@@ -8,11 +8,14 @@ import {
   deleteEndpoint,
   ENDPOINT_STATUSES,
   type Endpoint,
+  type EndpointChanges,
   getEndpoint,
   listEndpoints,
   updateEndpoint,
+  type WantedEndpoint,
 } from "../../delivery/endpoint-store.ts";
 import { skipKeptDeliveries } from "../../delivery/mending-store.ts";
+import { SIGNATURE_SCHEMES } from "../../delivery/signature.ts";
 import { type EndpointBody, endpointShape, newEndpointShape, pageOf } from "../answers.ts";
 import { eventType, id, pageQuery } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
@@ -25,6 +28,14 @@ const events = z
   .min(1)
   .max(EVENT_TYPES.length)
   .describe("The types it gets. Left out: all but deposit.ignored.");
+const signature = z
+  .enum(SIGNATURE_SCHEMES)
+  .describe("v1: HMAC-SHA256 under a secret. v1a: Ed25519, verified with a public key.");
+const headers = z
+  .record(z.string(), z.string())
+  .describe(
+    "Headers that come with its callbacks. Those of HTTP itself, webhook-* and proxy-* are reserved.",
+  );
 const params = z.strictObject({ id });
 
 export function endpointRoutes(
@@ -36,15 +47,16 @@ export function endpointRoutes(
       method: "POST",
       path: "/v1/endpoints",
       summary: "Make a callback endpoint. Its secret is in this answer only.",
-      body: z.strictObject({ url, events: events.optional() }),
+      body: z.strictObject({
+        url,
+        events: events.optional(),
+        signature: signature.optional(),
+        headers: headers.optional(),
+      }),
       answers: { 201: { description: "The endpoint, with its secret.", shape: newEndpointShape } },
       hasSecretAnswer: true,
       handle: async ({ caller, body, database }) => {
-        const wanted = {
-          merchantId: caller.merchantId,
-          url: body.url,
-          ...(body.events === undefined ? {} : { events: body.events }),
-        };
+        const wanted = { ...given<WantedEndpoint>(body), merchantId: caller.merchantId, url: body.url };
         const { endpoint, secret } = await createEndpoint({ ...parts, database }, wanted, policy);
         return { status: 201, body: { ...endpointBody(endpoint), secret } };
       },
@@ -82,6 +94,7 @@ export function endpointRoutes(
       body: z.strictObject({
         url: url.optional(),
         events: events.optional(),
+        headers: headers.optional(),
         status: z.enum(ENDPOINT_STATUSES).optional(),
         keptEvents: z
           .enum(["send", "skip"])
@@ -90,12 +103,19 @@ export function endpointRoutes(
       }),
       answers: { 200: { description: "The endpoint as it is now.", shape: endpointShape } },
       handle: async ({ caller, params: { id: endpointId }, body, database }) => {
-        const { keptEvents, ...given } = body;
+        const { keptEvents, ...changes } = body;
         if (keptEvents !== undefined && body.status !== "enabled")
           throw new InputError("invalid_request", "keptEvents goes with status: enabled");
         if (keptEvents === "skip") await skipKept(database, caller.merchantId, endpointId);
-        const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-        const endpoint = await updateEndpoint(database, caller.merchantId, endpointId, changes, policy);
+        const { merchantId } = caller;
+        const changed = given<EndpointChanges>(changes);
+        const endpoint = await updateEndpoint(
+          { ...parts, database },
+          merchantId,
+          endpointId,
+          changed,
+          policy,
+        );
         const answer = { status: 200, body: endpointBody(endpoint) };
         return body.status === "enabled" ? { ...answer, afterwards: parts.wakeDeliverer } : answer;
       },
@@ -130,13 +150,24 @@ function afterCursor(all: readonly Endpoint[], cursor: string): readonly Endpoin
   return index === -1 ? all.filter((endpoint) => endpoint.createdAt > end.at) : all.slice(index + 1);
 }
 
-function endpointBody(endpoint: Endpoint): EndpointBody {
+/** What was named, without the keys that were not. */
+function given<Shape>(body: object): Partial<Shape> {
+  return Object.fromEntries(
+    Object.entries(body).filter(([, value]) => value !== undefined),
+  ) as Partial<Shape>;
+}
+
+export function endpointBody(endpoint: Endpoint): EndpointBody {
   return {
     id: endpoint.id,
     url: endpoint.url,
     events: EVENT_TYPES.filter((type) => endpoint.events.includes(type)),
     status: endpoint.status,
     disabledReason: endpoint.disabledReason,
+    signature: endpoint.signature,
+    publicKey: endpoint.publicKey,
+    previousKeyUntil: endpoint.previousKeyUntil?.toISOString() ?? null,
+    headers: [...endpoint.headerNames],
     createdAt: endpoint.createdAt.toISOString(),
   };
 }

@@ -36,6 +36,17 @@ export async function findSecretKey(config: Config, env: Environment): Promise<B
   return config.database.url === null ? readKeyFile(join(config.dataDir, KEY_FILE)) : undefined;
 }
 
+/**
+ * `DEPOSITD_OLD_SECRET_KEYS`: keys that `DEPOSITD_SECRET_KEY` was before, separated by commas. They open what was
+ * sealed under them until it is sealed again.
+ *
+ * @throws {InputError} `secret_key_wrong`
+ */
+export function readOldSecretKeys(env: Environment): Buffer[] {
+  const given = (env["DEPOSITD_OLD_SECRET_KEYS"] ?? "").split(",").filter((text) => text.trim() !== "");
+  return given.map((text) => parseKey(text, "DEPOSITD_OLD_SECRET_KEYS"));
+}
+
 function parseKey(text: string, where: string): Buffer {
   if (/^[0-9a-fA-F]{64}$/.test(text.trim())) return Buffer.from(text.trim(), "hex");
   throw new InputError("secret_key_wrong", `${where} must hold 64 hexadecimal digits (32 bytes)`, { where });
