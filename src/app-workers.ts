@@ -147,5 +147,6 @@ function followerMetrics(metrics: Metrics, clock: Clock): FollowerMetrics {
       metrics.depositMoves.inc({ chain_id, status: "orphaned" }, orphaned);
       metrics.depositMoves.inc({ chain_id, status: "reversed" }, reversed);
     },
+    onShortfall: (chainId) => metrics.reversalShortfalls.inc({ chain_id: String(chainId) }),
   };
 }

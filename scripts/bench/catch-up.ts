@@ -102,6 +102,7 @@ async function follow(chain: ChainToRead, { database }: BenchDatabase): Promise<
         logger: silentLogger,
         metrics: {
           onReorg: () => undefined,
+          onShortfall: () => undefined,
           onIngested: (_chainId, { last }) => {
             if (last.number === chain.to) reached.abort();
           },

@@ -33,6 +33,9 @@ export interface DepositBody {
   detectedAt: string;
   creditedAt: string | null;
   unlockedAt: string | null;
+  /** Of a reversed deposit: what the user no longer had of the amount that was taken back. Else `null`. */
+  shortfall: string | null;
+  shortfallBaseUnits: string | null;
 }
 
 /**
@@ -51,7 +54,7 @@ export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody
     currency: deposit.currency,
     token: deposit.token === null ? null : checksumAddress(deposit.token),
     decimals: deposit.decimals,
-    amount: deposit.decimals === null ? null : formatAmount(deposit.amountBaseUnits, deposit.decimals),
+    amount: amountText(deposit.amountBaseUnits, deposit.decimals),
     amountBaseUnits: deposit.amountBaseUnits.toString(),
     from: checksumAddress(deposit.from),
     to: checksumAddress(deposit.to),
@@ -67,7 +70,13 @@ export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody
     detectedAt: rfc3339(deposit.detectedAt),
     creditedAt: deposit.creditedAt === null ? null : rfc3339(deposit.creditedAt),
     unlockedAt: deposit.unlockedAt === null ? null : rfc3339(deposit.unlockedAt),
+    shortfall: amountText(deposit.shortfallBaseUnits, deposit.decimals),
+    shortfallBaseUnits: deposit.shortfallBaseUnits?.toString() ?? null,
   };
+}
+
+function amountText(baseUnits: bigint | null, decimals: number | null): string | null {
+  return baseUnits === null || decimals === null ? null : formatAmount(baseUnits, decimals);
 }
 
 /** Depth of the deposit's block; 0 when that block is not on the canonical chain. */

@@ -102,4 +102,6 @@ export interface Deposit {
   readonly detectedAt: Date;
   readonly creditedAt: Date | null;
   readonly unlockedAt: Date | null;
+  /** Of a reversed deposit: what the user no longer had of it, and owes since. */
+  readonly shortfallBaseUnits: bigint | null;
 }

@@ -17,6 +17,8 @@ export const ERROR_CODES = [
   "endpoint_deleted",
   "name_taken",
   "idempotency_conflict",
+  "idempotency_key_required",
+  "insufficient_balance",
   "payload_too_large",
   "unsupported_media_type",
   "internal",

@@ -36,6 +36,7 @@ const deposit: Deposit = {
   detectedAt: new Date("2026-11-22T14:00:12.402Z"),
   creditedAt: new Date("2026-11-22T14:02:24.118Z"),
   unlockedAt: null,
+  shortfallBaseUnits: null,
 };
 
 describe("docs/callbacks.md", () => {

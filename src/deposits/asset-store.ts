@@ -1,7 +1,7 @@
 /** The assets that deposits and ledger accounts refer to. The config says which are listed; rows stay for ever. */
 import type { Asset, KnownAsset } from "../core/asset.ts";
 import { FatalError } from "../core/errors.ts";
-import { hexToBytes } from "../core/hex.ts";
+import { type Address, hexToBytes } from "../core/hex.ts";
 import type { Sql } from "../db/database.ts";
 
 /**
@@ -36,4 +36,26 @@ async function registerAsset(sql: Sql, asset: Asset): Promise<number> {
     );
   }
   return row.id;
+}
+
+/** An asset that was ever listed, with what its amounts mean. */
+export interface AssetRow {
+  readonly id: number;
+  readonly chainId: number;
+  readonly token: Address | null;
+  readonly currency: string;
+  readonly decimals: number;
+}
+
+/** @param token `null` for the native coin */
+export async function findAsset(
+  sql: Sql,
+  chainId: number,
+  token: Address | null,
+): Promise<AssetRow | undefined> {
+  const [row] = await sql.query<{ id: number; currency: string; decimals: number }>(
+    "SELECT id, currency, decimals FROM assets WHERE chain_id = $1 AND token IS NOT DISTINCT FROM $2",
+    [chainId, token === null ? null : hexToBytes(token)],
+  );
+  return row === undefined ? undefined : { ...row, chainId, token };
 }

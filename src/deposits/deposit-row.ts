@@ -9,7 +9,7 @@ export const DEPOSIT_COLUMNS = `
   d.id, d.sequence, d.generation, d.status, d.reason, d.merchant_id, d.user_id, d.chain_id, d.asset_id,
   a.currency, a.decimals, d.token, d.amount, d.from_address, d.to_address, d.tx_hash, d.source,
   d.block_number, d.block_hash, d.block_time, d.verification, d.credit_at, d.unlock_at, d.detected_at,
-  d.credited_at, d.unlocked_at`;
+  d.credited_at, d.unlocked_at, d.shortfall`;
 
 export interface DepositRow {
   id: string;
@@ -38,6 +38,7 @@ export interface DepositRow {
   detected_at: Date;
   credited_at: Date | null;
   unlocked_at: Date | null;
+  shortfall: string | null;
 }
 
 export function toDeposit(row: DepositRow): Deposit {
@@ -68,5 +69,6 @@ export function toDeposit(row: DepositRow): Deposit {
     detectedAt: row.detected_at,
     creditedAt: row.credited_at,
     unlockedAt: row.unlocked_at,
+    shortfallBaseUnits: row.shortfall === null ? null : BigInt(row.shortfall),
   };
 }

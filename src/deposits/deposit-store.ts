@@ -49,7 +49,8 @@ const INSERT_SEEN = `
     ON CONFLICT (id) DO UPDATE SET
       merchant_id = excluded.merchant_id, user_id = excluded.user_id,
       ${JUDGED_ANEW.map((name) => `${name} = excluded.${name}`).join(", ")},
-      sequence = d.sequence + 1, generation = d.generation + 1, credited_at = NULL, unlocked_at = NULL
+      sequence = d.sequence + 1, generation = d.generation + 1, credited_at = NULL, unlocked_at = NULL,
+      shortfall = NULL
     WHERE d.status IN ('orphaned', 'reversed')
     RETURNING *
   )
@@ -77,6 +78,8 @@ export async function insertSeenDeposits(
 export interface DepositMove {
   readonly deposit: Deposit;
   readonly to: DepositStatus;
+  /** With a move to `reversed`: what the user no longer had. */
+  readonly shortfallBaseUnits?: bigint;
 }
 
 /**
@@ -92,8 +95,10 @@ export async function moveDeposits(tx: Sql, moves: readonly DepositMove[], at: D
   const moved = await tx.query<{ id: string }>(
     `UPDATE deposits d SET status = m.to_status, sequence = d.sequence + 1,
        credited_at = CASE WHEN m.to_status = 'credited' THEN $5 ELSE d.credited_at END,
-       unlocked_at = CASE WHEN m.to_status = 'unlocked' THEN $5 ELSE d.unlocked_at END
-     FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[]) AS m(id, from_status, sequence, to_status)
+       unlocked_at = CASE WHEN m.to_status = 'unlocked' THEN $5 ELSE d.unlocked_at END,
+       shortfall = m.shortfall
+     FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $6::numeric[])
+       AS m(id, from_status, sequence, to_status, shortfall)
      WHERE d.id = m.id AND d.status = m.from_status AND d.sequence = m.sequence
      RETURNING d.id`,
     [
@@ -102,6 +107,7 @@ export async function moveDeposits(tx: Sql, moves: readonly DepositMove[], at: D
       moves.map(({ deposit }) => deposit.sequence),
       moves.map(({ to }) => to),
       at,
+      shortfalls(moves),
     ],
   );
   if (moved.length !== moves.length) {
@@ -110,16 +116,24 @@ export async function moveDeposits(tx: Sql, moves: readonly DepositMove[], at: D
       moved: moved.length,
     });
   }
-  return moves.map(({ deposit, to }) => movedDeposit(deposit, to, at));
+  return moves.map((move) => movedDeposit(move, at));
 }
 
-function movedDeposit(deposit: Deposit, to: DepositStatus, at: Date): Deposit {
+/** Most moves have none: an array that is too short is filled up with NULL by `unnest`. */
+function shortfalls(moves: readonly DepositMove[]): (string | null)[] {
+  return moves.some((move) => move.shortfallBaseUnits !== undefined)
+    ? moves.map((move) => move.shortfallBaseUnits?.toString() ?? null)
+    : [];
+}
+
+function movedDeposit({ deposit, to, shortfallBaseUnits }: DepositMove, at: Date): Deposit {
   return {
     ...deposit,
     status: to,
     sequence: deposit.sequence + 1,
     creditedAt: to === "credited" ? at : deposit.creditedAt,
     unlockedAt: to === "unlocked" ? at : deposit.unlockedAt,
+    shortfallBaseUnits: shortfallBaseUnits ?? null,
   };
 }
 

@@ -77,7 +77,7 @@ async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome
     logger: silentLogger,
     holder,
     leaseMs: 1_500,
-    metrics: { onIngested: () => undefined, onReorg: () => undefined },
+    metrics: { onIngested: () => undefined, onReorg: () => undefined, onShortfall: () => undefined },
     ingest: await ingestContext(),
     wakers: {
       settleAt: async () => undefined,

@@ -9,6 +9,7 @@
  * the supervisor starts it again, and it reads its state anew from the database.
  */
 import type { BlockHeader } from "../core/chain.ts";
+import type { Deposit } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
 import { isAnyDepositDue } from "../deposits/deposit-store.ts";
 import { createWakeup, type Wakeup } from "../runtime/wakeup.ts";
@@ -171,16 +172,27 @@ async function handleReorg(
     orphaned_count: undone.orphaned.length,
     reversed_count: undone.reversed.length,
   });
-  for (const shortfall of undone.shortfalls) {
-    logger.error("Reversed a deposit that was already spent", {
-      chain_id: chain.id,
-      deposit_id: shortfall.depositId,
-      shortfall_base_units: shortfall.shortfallBaseUnits,
-    });
-  }
+  tellShortfalls(parts, undone.reversed);
   if (undone.deliveryCount > 0) await parts.wakers.deliver();
   // Nothing to undo: the nodes changed branches between two answers. The next look sees where they are.
   if (depth > 0) await bringTo(parts, local, header, signal);
+}
+
+/** The alarm: a branch took back what a user had spent already. */
+function tellShortfalls({ chain, logger, metrics }: FollowerParts, reversed: readonly Deposit[]): void {
+  for (const deposit of reversed) {
+    if (deposit.shortfallBaseUnits === null || deposit.shortfallBaseUnits === 0n) continue;
+    metrics.onShortfall(chain.id);
+    logger.error("Reversed a deposit that was already spent", {
+      chain_id: chain.id,
+      deposit_id: deposit.id,
+      merchant_id: deposit.merchantId,
+      user_id: deposit.userId,
+      currency: deposit.currency,
+      amount_base_units: deposit.amountBaseUnits,
+      shortfall_base_units: deposit.shortfallBaseUnits,
+    });
+  }
 }
 
 /** Keeps what the nodes say of head and tags, and wakes the settlers when a tag made deposits due. */

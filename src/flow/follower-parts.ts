@@ -26,6 +26,8 @@ export interface FollowerParts {
 export interface FollowerMetrics {
   onIngested(chainId: number, batch: IngestedBatch): void;
   onReorg(chainId: number, depth: number, orphaned: number, reversed: number): void;
+  /** A user had spent what a reorg took back. */
+  onShortfall(chainId: number): void;
 }
 
 export interface IngestedBatch {

@@ -5,11 +5,12 @@
  * entries → events and deliveries, each one statement. May run anywhere, any number of times, by any number of
  * settlers at once: a deposit is due to one of them, and only once.
  */
-import type { Deposit, DepositStatus } from "../core/deposit.ts";
+import type { DepositStatus } from "../core/deposit.ts";
 import type { Database, Sql } from "../db/database.ts";
 import { lockDueDeposits, moveDeposits, type SettleStage } from "../deposits/deposit-store.ts";
-import { creditEntry, type Entry, type LedgerItem, unlockEntry } from "../ledger/entry.ts";
+import type { Entry, LedgerItem } from "../ledger/entry.ts";
 import { bookEntries } from "../ledger/ledger-store.ts";
+import { planCredits, planUnlocks } from "../ledger/plan-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
 import { holdCursor } from "../scanner/chain-store.ts";
@@ -18,9 +19,14 @@ import { ledgerItem } from "./ledger-item.ts";
 /** Large enough that a commit is shared by many, small enough that an ingest never waits long for the chain's row. */
 const BATCH_SIZE = 1_000;
 
-const STEPS: Readonly<Record<SettleStage, { to: DepositStatus; entry: (item: LedgerItem) => Entry }>> = {
-  credit: { to: "credited", entry: creditEntry },
-  unlock: { to: "unlocked", entry: unlockEntry },
+interface Step {
+  readonly to: DepositStatus;
+  plan(tx: Sql, items: readonly LedgerItem[]): Promise<Entry[]>;
+}
+
+const STEPS: Readonly<Record<SettleStage, Step>> = {
+  credit: { to: "credited", plan: planCredits },
+  unlock: { to: "unlocked", plan: planUnlocks },
 };
 
 export interface Settled {
@@ -70,16 +76,13 @@ async function settleBatch(tx: Sql, chainId: number, stage: SettleStage): Promis
   const due = await lockDueDeposits(tx, chainId, stage, reached, BATCH_SIZE);
   if (due.length === 0) return { count: 0, deliveryCount: 0 };
 
-  const { to, entry } = STEPS[stage];
+  const { to, plan } = STEPS[stage];
   const moved = await moveDeposits(
     tx,
     due.map((deposit) => ({ deposit, to })),
     reached.at,
   );
-  await bookEntries(
-    tx,
-    moved.map((deposit: Deposit) => entry(ledgerItem(deposit))),
-  );
+  await bookEntries(tx, await plan(tx, moved.map(ledgerItem)));
   const events = moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
   return { count: moved.length, deliveryCount: await appendEvents(tx, events) };
 }

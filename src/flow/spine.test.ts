@@ -22,6 +22,7 @@ import {
   transferOf,
   USDT,
 } from "../testing/factory.ts";
+import { debitUser } from "./debit-user.ts";
 import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 import { undoReorg } from "./undo-reorg.ts";
@@ -389,7 +390,7 @@ describe("undoing a reorg", () => {
     await settleDeposits(test.database, CHAIN_ID);
     await spend("alice", 300n);
     const undone = await undoReorg(test.database, claim(head), blockOf(0));
-    expect(undone.shortfalls.map((each) => each.shortfallBaseUnits)).toEqual([300n]);
+    expect(undone.reversed.map((each) => each.shortfallBaseUnits)).toEqual([300n]);
     const rows = await test.database.query(
       "SELECT kind, balance::int AS balance FROM ledger_accounts WHERE balance IS NOT NULL AND kind <> 'locked' ORDER BY kind",
     );
@@ -435,16 +436,15 @@ describe("undoing a reorg", () => {
   });
 });
 
-/** A withdrawal, as a merchant's own books would make it: straight into the ledger, balanced. */
 async function spend(userId: string, amountBaseUnits: bigint): Promise<void> {
-  await test.database.query(
-    `WITH e AS (INSERT INTO ledger_entries (kind, reference, generation) VALUES ('unlock', 'spend', 1) RETURNING id),
-       c AS (SELECT id, asset_id FROM ledger_accounts WHERE kind = 'custody'),
-       u AS (SELECT id, asset_id FROM ledger_accounts WHERE kind = 'available' AND user_id = $1)
-     INSERT INTO ledger_postings (entry_id, line, account_id, asset_id, amount)
-     SELECT e.id, 0, u.id, u.asset_id, -$2::numeric FROM e, u UNION ALL SELECT e.id, 1, c.id, c.asset_id, $2::numeric FROM e, c`,
-    [userId, amountBaseUnits.toString()],
-  );
+  await debitUser(test.database, {
+    merchantId: MERCHANT_ID,
+    userId,
+    assetId: assets[0]?.id ?? 0,
+    amountBaseUnits,
+    key: "spend",
+    note: null,
+  });
 }
 
 async function waitUntilBlocked(): Promise<void> {

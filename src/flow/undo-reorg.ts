@@ -7,7 +7,8 @@ import type { BlockHeader } from "../core/chain.ts";
 import { type Deposit, statusAfterReorg } from "../core/deposit.ts";
 import type { Database, Sql } from "../db/database.ts";
 import { type DepositMove, lockDepositsAbove, moveDeposits } from "../deposits/deposit-store.ts";
-import { bookEntries, planReversals } from "../ledger/ledger-store.ts";
+import { bookEntries } from "../ledger/ledger-store.ts";
+import { planReversals } from "../ledger/plan-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
 import { type CursorClaim, deleteBlockRefsAbove, holdCursor, moveCursor } from "../scanner/chain-store.ts";
@@ -15,9 +16,8 @@ import { ledgerItem } from "./ledger-item.ts";
 
 export interface Undone {
   readonly orphaned: readonly Deposit[];
+  /** Of one whose `shortfallBaseUnits` is not zero the user had spent some. Somebody should look. */
   readonly reversed: readonly Deposit[];
-  /** Reversals whose amount the user no longer had in full. Somebody should look. */
-  readonly shortfalls: readonly { depositId: string; shortfallBaseUnits: bigint }[];
   readonly deliveryCount: number;
 }
 
@@ -43,34 +43,32 @@ export async function undoDepositsAbove(tx: Sql, chainId: number, number: bigint
     tx,
     gone.filter((deposit) => statusAfterReorg(deposit.status) === "reversed"),
   );
-  const moved = await moveDeposits(tx, gone.flatMap(leavingMove), reached.at);
+  const moves = gone.flatMap((deposit) => leavingMove(deposit, shortfalls));
+  const moved = await moveDeposits(tx, moves, reached.at);
   const events = moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
   return {
     orphaned: moved.filter((deposit) => deposit.status === "orphaned"),
     reversed: moved.filter((deposit) => deposit.status === "reversed"),
-    shortfalls,
     deliveryCount: await appendEvents(tx, events),
   };
 }
 
-async function reverseCredits(tx: Sql, credited: readonly Deposit[]): Promise<Undone["shortfalls"]> {
-  const plans = await planReversals(
+/** Answers by deposit what its user no longer had, zero or more. */
+async function reverseCredits(tx: Sql, credited: readonly Deposit[]): Promise<ReadonlyMap<string, bigint>> {
+  const reversals = await planReversals(
     tx,
-    credited.map((deposit) => ({
-      item: ledgerItem(deposit),
-      from: deposit.status === "unlocked" ? ("available" as const) : ("locked" as const),
-    })),
+    credited.map((deposit) => ({ item: ledgerItem(deposit), isUnlocked: deposit.status === "unlocked" })),
   );
   await bookEntries(
     tx,
-    plans.map((plan) => plan.entry),
+    reversals.map((reversal) => reversal.entry),
   );
-  return plans
-    .filter((plan) => plan.shortfallBaseUnits > 0n)
-    .map((plan) => ({ depositId: plan.entry.reference, shortfallBaseUnits: plan.shortfallBaseUnits }));
+  return new Map(reversals.map(({ entry, shortfallBaseUnits }) => [entry.reference, shortfallBaseUnits]));
 }
 
-function leavingMove(deposit: Deposit): DepositMove[] {
+function leavingMove(deposit: Deposit, shortfalls: ReadonlyMap<string, bigint>): DepositMove[] {
   const to = statusAfterReorg(deposit.status);
-  return to === null ? [] : [{ deposit, to }];
+  if (to === null) return [];
+  const shortfallBaseUnits = shortfalls.get(deposit.id);
+  return [{ deposit, to, ...(shortfallBaseUnits === undefined ? {} : { shortfallBaseUnits }) }];
 }

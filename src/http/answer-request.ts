@@ -32,7 +32,7 @@ export async function answerRequest(
   idempotencyKey: string | undefined,
 ): Promise<SentAnswer> {
   const { database } = parts;
-  const request = { ...readRequest(route, raw), caller };
+  const request = { ...readRequest(route, raw), caller, idempotencyKey };
   let afterwards: (() => Promise<void>) | undefined;
   const handle = async (within: Database) => {
     const answer = await route.handle({ ...request, database: within });

@@ -40,6 +40,10 @@ const depositKeys = {
   detectedAt: time,
   creditedAt: time.nullable(),
   unlockedAt: time.nullable(),
+  shortfall: amount
+    .nullable()
+    .describe("Of a reversed deposit: what the user no longer had of the amount taken back. Else null."),
+  shortfallBaseUnits: baseUnits.nullable(),
 };
 
 export const depositShape: z.ZodType<DepositBody> = z.strictObject(depositKeys).meta({ id: "Deposit" });
@@ -85,6 +89,8 @@ const assetBalanceShape = z.strictObject({
   availableBaseUnits: baseUnits,
   locked: amount,
   lockedBaseUnits: baseUnits,
+  owed: amount.describe("What reversals took back and the user had spent; later money repays it first."),
+  owedBaseUnits: baseUnits,
 });
 
 export const balancesShape = z
@@ -92,12 +98,29 @@ export const balancesShape = z
     userId: z.string(),
     assets: z.array(assetBalanceShape),
     currencies: z
-      .array(z.strictObject({ currency: z.string(), available: amount, locked: amount }))
+      .array(z.strictObject({ currency: z.string(), available: amount, locked: amount, owed: amount }))
       .describe("The same, added up over the assets of each currency."),
   })
   .meta({ id: "Balances" });
 
 export type BalancesBody = z.infer<typeof balancesShape>;
+
+export const debitShape = z
+  .strictObject({
+    id: z.string(),
+    userId: z.string(),
+    chainId: z.int(),
+    currency: z.string(),
+    token: z.string().nullable().describe("null: the native coin."),
+    decimals: z.int(),
+    amount,
+    amountBaseUnits: baseUnits,
+    note: z.string().nullable(),
+    createdAt: time,
+  })
+  .meta({ id: "Debit" });
+
+export type DebitBody = z.infer<typeof debitShape>;
 
 const endpointKeys = {
   id: z.string(),

@@ -11,6 +11,7 @@ function balanceOf(given: Partial<UserBalance>): UserBalance {
     decimals: 6,
     availableBaseUnits: 0n,
     lockedBaseUnits: 0n,
+    owedBaseUnits: 0n,
     ...given,
   };
 }
@@ -27,8 +28,8 @@ test("E2: adds up a currency over assets with other decimals, exactly", () => {
     balanceOf({ currency: "ETH", decimals: 18, lockedBaseUnits: 1n }),
   ]);
   expect(currencies).toEqual([
-    { currency: "USDT", available: "3.000001000000000001", locked: "0.5" },
-    { currency: "ETH", available: "0", locked: "0.000000000000000001" },
+    { currency: "USDT", available: "3.000001000000000001", locked: "0.5", owed: "0" },
+    { currency: "ETH", available: "0", locked: "0.000000000000000001", owed: "0" },
   ]);
 });
 

@@ -9,7 +9,7 @@ export function balancesBody(userId: string, balances: readonly UserBalance[]): 
 }
 
 function assetBody(balance: UserBalance): BalancesBody["assets"][number] {
-  const { chainId, currency, token, decimals, availableBaseUnits, lockedBaseUnits } = balance;
+  const { chainId, currency, token, decimals, availableBaseUnits, lockedBaseUnits, owedBaseUnits } = balance;
   return {
     chainId,
     currency,
@@ -19,6 +19,8 @@ function assetBody(balance: UserBalance): BalancesBody["assets"][number] {
     availableBaseUnits: availableBaseUnits.toString(),
     locked: formatAmount(lockedBaseUnits, decimals),
     lockedBaseUnits: lockedBaseUnits.toString(),
+    owed: formatAmount(owedBaseUnits, decimals),
+    owedBaseUnits: owedBaseUnits.toString(),
   };
 }
 
@@ -40,6 +42,10 @@ function currencyTotals(balances: readonly UserBalance[]): BalancesBody["currenc
       ),
       locked: formatAmount(
         total((asset) => asset.lockedBaseUnits),
+        decimals,
+      ),
+      owed: formatAmount(
+        total((asset) => asset.owedBaseUnits),
         decimals,
       ),
     };

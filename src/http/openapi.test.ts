@@ -54,6 +54,7 @@ test("describes every route that answers, with its parameters", async () => {
     "post /v1/endpoints/{id}/replay",
     "post /v1/endpoints/{id}/rotate-secret",
     "post /v1/endpoints/{id}/test",
+    "post /v1/users/{userId}/debits",
   ]);
   expect(
     paths["/v1/deposits"]?.["get"]?.parameters?.map(({ name, in: place, required }) => [

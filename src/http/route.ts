@@ -11,6 +11,7 @@ export interface RouteRequest<Params, Query, Body> {
   readonly body: Body;
   /** Under an `Idempotency-Key` this is inside the transaction that keeps the answer. */
   readonly database: Database;
+  readonly idempotencyKey: string | undefined;
 }
 
 export interface Answer {

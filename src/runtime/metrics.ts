@@ -58,6 +58,12 @@ export function createMetrics() {
     reorgs: counter("reorgs_total", "Branches that were left.", ["chain_id"]),
     reorgBlocks: counter("reorg_blocks_total", "Blocks on the branches that were left.", ["chain_id"]),
 
+    reversalShortfalls: counter(
+      "reversal_shortfalls_total",
+      "Reversed deposits whose user had spent some of the amount: each left a receivable.",
+      ["chain_id"],
+    ),
+
     // settling
     depositMoves: counter(
       "deposit_moves_total",

@@ -112,6 +112,8 @@ describe("deposits", () => {
         detectedAt: expect.any(String),
         creditedAt: expect.any(String),
         unlockedAt: expect.any(String),
+        shortfall: null,
+        shortfallBaseUnits: null,
       },
     ]);
   });
@@ -200,6 +202,8 @@ describe("balances", () => {
           availableBaseUnits: "1000000000000000000",
           locked: "0",
           lockedBaseUnits: "0",
+          owed: "0",
+          owedBaseUnits: "0",
         },
         {
           chainId: CHAIN_ID,
@@ -210,11 +214,13 @@ describe("balances", () => {
           availableBaseUnits: "12500000",
           locked: "0",
           lockedBaseUnits: "0",
+          owed: "0",
+          owedBaseUnits: "0",
         },
       ],
       currencies: [
-        { currency: "ETH", available: "1", locked: "0" },
-        { currency: "USDT", available: "12.5", locked: "0" },
+        { currency: "ETH", available: "1", locked: "0", owed: "0" },
+        { currency: "USDT", available: "12.5", locked: "0", owed: "0" },
       ],
     });
   });
