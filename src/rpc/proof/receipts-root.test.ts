@@ -43,6 +43,12 @@ describe("the receipts' root", () => {
     });
   });
 
+  it("is proved for a failure as ganache encodes it, and for no success that is", () => {
+    const encoded = toRlp(["0x00", ...ENCODED.slice(1)] as never);
+    expect(prove({ ...RECEIPT, status: "0x0" }, encoded)).toEqual({ isProved: true });
+    expect(prove(RECEIPT, encoded)).toMatchObject({ doubt: "differs" });
+  });
+
   it("is proved for a failed transaction", () => {
     const encoded = toRlp(["0x", "0x5208", EMPTY_BLOOM, []]);
     expect(prove({ ...RECEIPT, status: "0x0", logs: [], logsBloom: EMPTY_BLOOM }, encoded)).toEqual({

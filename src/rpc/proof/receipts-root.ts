@@ -21,16 +21,39 @@ import {
   writeQuantity,
 } from "./rlp.ts";
 
-/** @param receipts one for each transaction, in the block's order */
+/**
+ * A failure's status is encoded as nothing, as the number zero is. Ganache encodes it as a byte of zero, which no
+ * other receipt has: whichever of the two makes the root, the same facts are proved.
+ *
+ * @param receipts one for each transaction, in the block's order
+ */
 export function proveReceiptsRoot(writer: RlpWriter, receipts: readonly unknown[], root: unknown): Proof {
   return attempt(writer, () => {
-    const computed = orderedTrieRoot(writer, receipts.length, (_, index) => {
-      const receipt = receipts[index];
-      if (!isFields(receipt)) throw new Unprovable("unreadable", `Receipt ${index} is not an object`);
-      writeReceipt(writer, receipt);
-    });
-    return compareHashes("The receipts' root", computed, root);
+    const proof = proveRoot(writer, receipts, root, writeEmpty);
+    if (proof.isProved || !receipts.some(hasFailed)) return proof;
+    const byByte = proveRoot(writer, receipts, root, (into) => writeByte(into, 0));
+    return byByte.isProved ? byByte : proof;
   });
+}
+
+type WriteFailure = (writer: RlpWriter) => void;
+
+function proveRoot(
+  writer: RlpWriter,
+  receipts: readonly unknown[],
+  root: unknown,
+  writeFailure: WriteFailure,
+): Proof {
+  const computed = orderedTrieRoot(writer, receipts.length, (_, index) => {
+    const receipt = receipts[index];
+    if (!isFields(receipt)) throw new Unprovable("unreadable", `Receipt ${index} is not an object`);
+    writeReceipt(writer, receipt, writeFailure);
+  });
+  return compareHashes("The receipts' root", computed, root);
+}
+
+function hasFailed(receipt: unknown): boolean {
+  return isFields(receipt) && receipt["status"] === "0x0";
 }
 
 /**
@@ -38,7 +61,7 @@ export function proveReceiptsRoot(writer: RlpWriter, receipts: readonly unknown[
  * Only the OP stack's deposits have more, since Canyon, which also gave them a version: before it the nonce was
  * told by nodes, but stood in no root.
  */
-export function writeReceipt(writer: RlpWriter, receipt: Fields): void {
+export function writeReceipt(writer: RlpWriter, receipt: Fields, writeFailure: WriteFailure): void {
   const type = readType(receipt);
   const since = writer.size;
   if (type === OP_DEPOSIT && isPresent(receipt["depositReceiptVersion"])) {
@@ -48,16 +71,16 @@ export function writeReceipt(writer: RlpWriter, receipt: Fields): void {
   writeLogs(writer, receipt["logs"]);
   writeBloom(writer, receipt);
   writeQuantity(writer, receipt["cumulativeGasUsed"], "cumulativeGasUsed");
-  writeStatus(writer, receipt);
+  writeStatus(writer, receipt, writeFailure);
   closeList(writer, since);
   if (type !== LEGACY) writeByte(writer, type);
 }
 
 /** Before Byzantium (EIP-658) the state's root after the transaction stood where the status stands now. */
-function writeStatus(writer: RlpWriter, receipt: Fields): void {
+function writeStatus(writer: RlpWriter, receipt: Fields, writeFailure: WriteFailure): void {
   const status = receipt["status"];
   if (status === "0x1") writeByte(writer, 1);
-  else if (status === "0x0") writeEmpty(writer);
+  else if (status === "0x0") writeFailure(writer);
   else if (isPresent(status)) throw new Unprovable("unreadable", "A receipt's status is neither 0x0 nor 0x1");
   else writeFixedData(writer, receipt["root"], ROOT_BYTES, "A receipt's root");
 }
