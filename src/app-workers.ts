@@ -5,6 +5,7 @@ import type { AttemptReport } from "./flow/deliver-callbacks.ts";
 import { followChain } from "./flow/follow-chain.ts";
 import type { FollowerMetrics } from "./flow/follower-parts.ts";
 import { ingestContextOf } from "./flow/ingest-context.ts";
+import { rescanAddresses } from "./flow/rescan-addresses.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
 import type { Wakers } from "./flow/wake-workers.ts";
 import type { AddressLoader } from "./flow/watch-addresses.ts";
@@ -27,7 +28,7 @@ export interface WorkerParts {
   readonly instance: string;
 }
 
-/** One follower for each chain. The addresses are loaded by the first that runs, and all wait for it. */
+/** A follower for each chain, and what looks at its past. The addresses are loaded by the first that runs; all wait. */
 export function scanWorkers(
   parts: WorkerParts,
   nodesOf: ReadonlyMap<number, ChainNodes>,
@@ -40,6 +41,10 @@ export function scanWorkers(
     const assets = assetsOf.get(chain.id) ?? [];
     return [
       { name: `follow ${chain.id}`, run: (signal) => follow(parts, chain, nodes, assets, addresses, signal) },
+      {
+        name: `rescan addresses ${chain.id}`,
+        run: (signal) => rescanPast(parts, chain, nodes, assets, addresses, signal),
+      },
     ];
   });
 }
@@ -59,6 +64,33 @@ async function follow(
   const metrics = followerMetrics(parts.metrics, clock);
   return followChain(
     { database, chain, nodes, ingest, wakers, clock, logger, metrics, holder: parts.instance, leaseMs },
+    signal,
+  );
+}
+
+async function rescanPast(
+  parts: WorkerParts,
+  chain: ChainConfig,
+  nodes: ChainNodes,
+  assets: readonly KnownAsset[],
+  addresses: AddressLoader,
+  signal: AbortSignal,
+): Promise<void> {
+  const ingest = ingestContextOf(parts.database, chain, assets, await addresses.load(signal));
+  const { leaseMs, sweepIntervalMs } = parts.config;
+  const onScanned = (chainId: number, blockCount: number) =>
+    parts.metrics.rescanBlocks.inc({ chain_id: String(chainId) }, blockCount);
+  return rescanAddresses(
+    {
+      ...parts,
+      chain,
+      nodes: nodes.backfill,
+      ingest,
+      holder: parts.instance,
+      leaseMs,
+      sweepIntervalMs,
+      onScanned,
+    },
     signal,
   );
 }

@@ -252,6 +252,7 @@ async function listen(parts: ListenParts, closing: Closing): Promise<string> {
   const server = createHttpServer({
     ...rest,
     http: config.http,
+    chainIds: config.chains.map((chain) => chain.id),
     allowPrivateTargets: config.callbacks.allowPrivateTargets,
     random: systemRandom,
     readiness: () => readReadiness(readinessParts),

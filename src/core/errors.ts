@@ -10,6 +10,7 @@ export const ERROR_CODES = [
   "invalid_amount",
   "invalid_cursor",
   "invalid_url",
+  "invalid_watch_from",
   "unauthorized",
   "not_found",
   "address_required",

@@ -53,7 +53,7 @@ export interface Rig {
   balancesOf(userId: string): Promise<Record<string, [locked: bigint, available: bigint]>>;
   /** Waits until the cursor is where the node's head is. */
   caughtUp(timeoutMs?: number): Promise<void>;
-  /** Waits until the cursor is at the head, all that is due there is settled, and all is told. */
+  /** Waits until the cursor is at the head, the past is scanned, all that is due is settled, and all is told. */
   quiet(timeoutMs?: number): Promise<void>;
   /** Mines what is in the mempool and so many blocks on top that it is unlocked, and waits for all of it. */
   mineDeep(timeoutMs?: number): Promise<void>;
@@ -123,6 +123,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     expireHolds: async () => {
       await test.database.query("UPDATE chains SET lease_until = now() WHERE lease_until > now()");
       await test.database.query("UPDATE deliveries SET claimed_until = now() WHERE claimed_until > now()");
+      await test.database.query(
+        "UPDATE address_rescans SET claimed_until = now() WHERE claimed_until > now()",
+      );
     },
     stop: async () => {
       try {
@@ -167,6 +170,7 @@ const IS_QUIET = `
     AND NOT EXISTS (SELECT FROM deposits d WHERE d.chain_id = c.chain_id AND (
       (d.status = 'pending' AND d.credit_block <= c.cursor_number)
       OR (d.status = 'credited' AND d.unlock_block <= c.cursor_number)))
+    AND NOT EXISTS (SELECT FROM address_rescans r WHERE r.chain_id = c.chain_id AND r.state <> 'done')
     AND NOT EXISTS (SELECT FROM deliveries WHERE state = 'due') AS yes
   FROM chains c WHERE c.chain_id = $1`;
 

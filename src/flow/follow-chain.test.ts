@@ -308,7 +308,9 @@ describe("a rescan", () => {
     await anvil.mine(1);
     await follow();
     await cursorAt(1n);
-    expect(await rescanAll({ from: 0n, to: 1n, address: alice })).toMatchObject({
+    expect(
+      await rescanAll({ from: 0n, to: 1n, only: new Map([[alice, { from: 0n, to: 1n }]]) }),
+    ).toMatchObject({
       blockCount: 2,
       deposits: [],
     });

@@ -5,7 +5,7 @@
  * nothing. A second follower, a stale one or a replay changes nothing: the compare-and-swap refuses it.
  */
 import { bandFor, dueBlock, thresholdText } from "../confirmations/threshold.ts";
-import type { BlockTransfers, NativeSource } from "../core/chain.ts";
+import type { BlockTransfers, NativeSource, Transfer } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
 import type { Address, Hash } from "../core/hex.ts";
@@ -121,13 +121,19 @@ function assertConsecutive(from: CursorClaim, blocks: readonly BlockTransfers[])
 }
 
 export function matchBlocks(blocks: readonly BlockTransfers[], table: AddressTable): MatchedTransfer[] {
-  return blocks.flatMap(({ block, verification, transfers }) =>
-    matchTransfers(transfers, table).map((transfer) => ({
-      transfer,
-      block,
-      verification: verificationOf(transfer.source, verification),
-    })),
-  );
+  return blocks.flatMap((block) => matchedIn(block, matchTransfers(block.transfers, table)));
+}
+
+/** Some transfers of a block, each with what its block is worth. */
+export function matchedIn(
+  { block, verification }: BlockTransfers,
+  transfers: readonly Transfer[],
+): MatchedTransfer[] {
+  return transfers.map((transfer) => ({
+    transfer,
+    block,
+    verification: verificationOf(transfer.source, verification),
+  }));
 }
 
 /** Of many blocks only those within the window are worth a row. */

@@ -2,24 +2,35 @@
  * Ingests blocks again that the cursor has passed: for an address registered after its deposit, or to make sure.
  * What stands already is left alone, so a rescan may be repeated and may overlap with anything.
  */
-import type { BlockTransfers } from "../core/chain.ts";
+import type { BlockTransfers, Transfer } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
 import { InputError, TemporaryError } from "../core/errors.ts";
 import type { Address } from "../core/hex.ts";
-import { judgeTransfer } from "../deposits/judge-transfer.ts";
+import type { Sql } from "../db/database.ts";
+import { judgeTransfer, type MatchedTransfer } from "../deposits/judge-transfer.ts";
 import { extractTransfers } from "../matcher/extract-transfers.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import { getChainState, listBlockRefs } from "../scanner/chain-store.ts";
 import { fetchAhead } from "../scanner/fetch-ahead.ts";
-import { type IngestContext, matchBlocks, recordSeen, thresholdRules } from "./ingest-block.ts";
+import {
+  type IngestContext,
+  type Ingested,
+  matchBlocks,
+  matchedIn,
+  recordSeen,
+  thresholdRules,
+} from "./ingest-block.ts";
 
 export interface RescanRange {
   readonly from: bigint;
   /** Included; what lies above the cursor is left to the follower. */
   readonly to: bigint;
-  /** Only this address; all watched ones if it is not given. */
-  readonly address?: Address | undefined;
+  /** Only these addresses, each in its own blocks; all watched ones in all blocks if it is not given. */
+  readonly only?: AddressSpans | undefined;
 }
+
+/** In which blocks an address is looked for, both ends included. */
+export type AddressSpans = ReadonlyMap<Address, { readonly from: bigint; readonly to: bigint }>;
 
 export interface RescanParts {
   readonly context: IngestContext;
@@ -27,6 +38,10 @@ export interface RescanParts {
   readonly fetchConcurrency: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (scanned: number, total: number) => void;
+  /** In the transaction of each batch: what has to be kept with it. `upTo` is the last block of the batch. */
+  readonly keepWith?: (tx: Sql, upTo: bigint) => Promise<void>;
+  /** After the commit of each batch. */
+  readonly onRecorded?: (recorded: Ingested) => Promise<void>;
 }
 
 export interface Rescanned {
@@ -53,7 +68,9 @@ export async function rescan(parts: RescanParts, range: RescanRange): Promise<Re
   const deposits: Deposit[] = [];
   let scanned = 0;
   for await (const batch of batches(parts, range.from, to)) {
-    deposits.push(...(await recordBatch(context, batch, range.address)));
+    const recorded = await recordBatch(parts, batch, range.only);
+    deposits.push(...recorded.deposits);
+    await parts.onRecorded?.(recorded);
     scanned += batch.length;
     parts.onProgress?.(scanned, total);
   }
@@ -75,13 +92,12 @@ async function* batches(parts: RescanParts, from: bigint, to: bigint): AsyncGene
 }
 
 async function recordBatch(
-  context: IngestContext,
+  { context, keepWith }: RescanParts,
   batch: readonly BlockTransfers[],
-  address: Address | undefined,
-): Promise<readonly Deposit[]> {
-  const seen = matchBlocks(batch, context.watch.table)
-    .filter(({ transfer }) => address === undefined || transfer.to === address)
-    .map((each) => judgeTransfer(each, context, thresholdRules));
+  only: AddressSpans | undefined,
+): Promise<Ingested> {
+  const matched = only === undefined ? matchBlocks(batch, context.watch.table) : matchSpans(batch, only);
+  const seen = matched.map((each) => judgeTransfer(each, context, thresholdRules));
   return context.database.transaction(async (tx) => {
     // Holds the cursor first: no reorg can pass between this look at the branch and the commit.
     const recorded = await recordSeen(tx, context.chainId, seen);
@@ -93,6 +109,19 @@ async function recordBatch(
         blockNumber: other.block.number,
       });
     }
-    return recorded.deposits;
+    const last = batch.at(-1);
+    if (last !== undefined) await keepWith?.(tx, last.block.number);
+    return recorded;
+  });
+}
+
+function matchSpans(batch: readonly BlockTransfers[], only: AddressSpans): MatchedTransfer[] {
+  return batch.flatMap((each) => {
+    const { number } = each.block;
+    const isWanted = ({ to }: Transfer) => {
+      const span = only.get(to);
+      return span !== undefined && span.from <= number && number <= span.to;
+    };
+    return matchedIn(each, each.transfers.filter(isWanted));
   });
 }

@@ -5,6 +5,7 @@ import type { DepositBody } from "../core/deposit-body.ts";
 import { EVENT_TYPES } from "../core/event.ts";
 import { VERIFICATIONS } from "../core/verification.ts";
 import { SIGNATURE_SCHEMES } from "../delivery/signature.ts";
+import { RESCAN_STATES } from "../scanner/address-rescan-store.ts";
 
 const time = z.iso.datetime().describe("RFC 3339, UTC.");
 const amount = z.string().describe("A decimal number in the currency.");
@@ -77,6 +78,24 @@ export const addressShape = z
     address: z.string().describe("Checksummed (EIP-55)."),
     userId: z.string(),
     createdAt: time,
+    rescans: z
+      .array(
+        z.strictObject({
+          chainId: z.int(),
+          state: z.enum(RESCAN_STATES),
+          fromTime: time
+            .nullable()
+            .describe("The earliest time that watchFrom asked for; null: it named a block."),
+          fromBlock: z.int().nullable().describe("The first block; null: the time is not resolved yet."),
+          toBlock: z
+            .int()
+            .nullable()
+            .describe("The last block: later ones were matched as they came. null: the chain had none yet."),
+          scannedBlocks: z.int(),
+          totalBlocks: z.int().nullable(),
+        }),
+      )
+      .describe("How far the past was looked at, as watchFrom asked, by chain."),
   })
   .meta({ id: "Address" });
 

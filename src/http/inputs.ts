@@ -4,23 +4,28 @@ import { DEPOSIT_STATUSES } from "../core/deposit.ts";
 import { DepositdError } from "../core/errors.ts";
 import { EVENT_TYPES } from "../core/event.ts";
 import { type Address, type Hash, parseAddress, parseHash } from "../core/hex.ts";
+import { parseWatchFrom } from "../core/watch-from.ts";
 
 /** A text that one of the core's readers reads; its error becomes an issue with the reader's own code. */
 function readBy<Value>(read: (text: string) => Value) {
-  return z.string().transform((text, context): Value => {
+  return z.string().transform(reading(read));
+}
+
+function reading<Given, Value>(read: (given: Given) => Value) {
+  return (given: Given, context: z.core.$RefinementCtx): Value => {
     try {
-      return read(text);
+      return read(given);
     } catch (rawError) {
       if (!(rawError instanceof DepositdError)) throw rawError;
       context.issues.push({
         code: "custom",
         message: rawError.message,
         params: { code: rawError.code },
-        input: text,
+        input: given,
       });
       return z.NEVER;
     }
-  });
+  };
 }
 
 export const address = readBy((text): Address => parseAddress(text, "it")).meta({
@@ -32,6 +37,16 @@ export const hash = readBy((text): Hash => parseHash(text, "it")).meta({
   description: "0x and 64 hexadecimal digits.",
   pattern: "^0x[0-9a-fA-F]{64}$",
 });
+
+export const watchFrom = z
+  .union([z.string(), z.record(z.string(), z.number())], {
+    error: "must be a time like 2026-01-31T12:00:00Z, or block numbers by chain id",
+  })
+  .transform(reading(parseWatchFrom))
+  .meta({
+    description:
+      'Since when the past is to be looked at for this address: a time (RFC 3339) for every chain, or a first block by chain id, e.g. { "1": 19000000 }.',
+  });
 
 /**
  * The merchant's own name for a user. No control characters (PostgreSQL refuses NUL, people cannot see the rest)

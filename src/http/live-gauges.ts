@@ -2,6 +2,7 @@
 import { coerceError } from "../core/errors.ts";
 import type { NodeStatus } from "../rpc/node-record.ts";
 import type { Metrics } from "../runtime/metrics.ts";
+import { countLiveRescans } from "../scanner/address-rescan-store.ts";
 import { listChainStates } from "../scanner/chain-store.ts";
 import type { HttpParts } from "./parts.ts";
 import { countDeliveriesInFlight } from "./status-store.ts";
@@ -12,15 +13,17 @@ export async function readLiveGauges(
 ): Promise<void> {
   const { database, metrics } = parts;
   for (const [chainId, nodes] of parts.nodes()) for (const node of nodes) setNode(metrics, chainId, node);
-  const gauges = [metrics.chainHead, metrics.chainCursor, metrics.chainLag, metrics.chainHalted];
-  for (const gauge of gauges) gauge.reset();
+  const { chainHead, chainCursor, chainLag, chainHalted, addressRescans } = metrics;
+  for (const gauge of [chainHead, chainCursor, chainLag, chainHalted, addressRescans]) gauge.reset();
   metrics.deliveriesDue.remove();
   try {
-    const [chains, deliveries] = await Promise.all([
+    const [chains, deliveries, rescans] = await Promise.all([
       listChainStates(database),
       countDeliveriesInFlight(database),
+      countLiveRescans(database),
     ]);
     for (const chain of chains) setChain(metrics, chain);
+    for (const { chainId, count } of rescans) addressRescans.set({ chain_id: String(chainId) }, count);
     metrics.deliveriesDue.set(deliveries.dueCount);
   } catch (rawError) {
     parts.logger.warn("Served metrics without the database's", { error: coerceError(rawError) });

@@ -11,6 +11,8 @@ import type { Readiness } from "./readiness.ts";
 
 export interface HttpParts {
   readonly http: HttpConfig;
+  /** The chains that are followed: where a `watchFrom` looks at the past. */
+  readonly chainIds: readonly number[];
   /** `callbacks.allowPrivateTargets`: which callback URLs are taken. */
   readonly allowPrivateTargets: boolean;
   readonly database: Database;

@@ -40,6 +40,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   invalid_hash: 422,
   invalid_amount: 422,
   invalid_url: 422,
+  invalid_watch_from: 422,
 };
 
 /** Errors of `InputError` that are found while a request is read carry all their faults at once. */

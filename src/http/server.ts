@@ -67,7 +67,7 @@ export function buildServer(parts: HttpParts): FastifyInstance {
   server.addHook("onResponse", async (request, reply) => logAnswer(request, reply, parts));
 
   const routes = [
-    ...addressRoutes,
+    ...addressRoutes(parts),
     ...depositRoutes,
     ...endpointRoutes(parts),
     ...endpointActionRoutes(parts),

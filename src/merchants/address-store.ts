@@ -10,6 +10,17 @@ export interface WatchedAddress {
   readonly createdAt: Date;
 }
 
+export interface WantedAddress {
+  readonly address: Address;
+  readonly merchantId: string;
+  readonly userId: string;
+}
+
+export interface RegisteredAddress extends WatchedAddress {
+  /** `false`: it was this user's before. */
+  readonly isNew: boolean;
+}
+
 interface AddressRow {
   address: Buffer;
   merchant_id: string;
@@ -24,25 +35,25 @@ interface AddressRow {
  *
  * @throws {InputError} `address_taken` when it belongs to another user.
  */
-export async function registerAddress(
-  database: Database,
-  wanted: { address: Address; merchantId: string; userId: string },
-): Promise<WatchedAddress & { isNew: boolean }> {
-  return database.transaction(async (tx) => {
-    await tx.query("LOCK TABLE registration_gate IN ROW EXCLUSIVE MODE");
-    const inserted = await tx.query<AddressRow>(
-      `INSERT INTO watched_addresses (address, merchant_id, user_id) VALUES ($1, $2, $3)
-       ON CONFLICT (address) DO NOTHING RETURNING *`,
-      [hexToBytes(wanted.address), wanted.merchantId, wanted.userId],
-    );
-    const [row] = inserted.length > 0 ? inserted : await selectAddress(tx, wanted.address);
-    if (row === undefined || row.merchant_id !== wanted.merchantId || row.user_id !== wanted.userId) {
-      throw new InputError("address_taken", "The address is assigned to another user", {
-        address: checksumAddress(wanted.address),
-      });
-    }
-    return { ...toWatchedAddress(row), isNew: inserted.length > 0 };
-  });
+export function registerAddress(database: Database, wanted: WantedAddress): Promise<RegisteredAddress> {
+  return database.transaction((tx) => registerAddressIn(tx, wanted));
+}
+
+/** The same within a transaction. Whatever this transaction reads of cursors afterwards is behind the gate. */
+export async function registerAddressIn(tx: Sql, wanted: WantedAddress): Promise<RegisteredAddress> {
+  await tx.query("LOCK TABLE registration_gate IN ROW EXCLUSIVE MODE");
+  const inserted = await tx.query<AddressRow>(
+    `INSERT INTO watched_addresses (address, merchant_id, user_id) VALUES ($1, $2, $3)
+     ON CONFLICT (address) DO NOTHING RETURNING *`,
+    [hexToBytes(wanted.address), wanted.merchantId, wanted.userId],
+  );
+  const [row] = inserted.length > 0 ? inserted : await selectAddress(tx, wanted.address);
+  if (row === undefined || row.merchant_id !== wanted.merchantId || row.user_id !== wanted.userId) {
+    throw new InputError("address_taken", "The address is assigned to another user", {
+      address: checksumAddress(wanted.address),
+    });
+  }
+  return { ...toWatchedAddress(row), isNew: inserted.length > 0 };
 }
 
 /** The address, if it is one of this merchant's. */

@@ -55,6 +55,14 @@ export function createMetrics() {
       LAG_SECONDS,
       ["chain_id"],
     ),
+    addressRescans: gauge(
+      "address_rescans",
+      "Addresses whose past is still to be looked at, as their watchFrom asked.",
+      ["chain_id"],
+    ),
+    rescanBlocks: counter("rescan_blocks_total", "Blocks that were looked at again for watchFrom.", [
+      "chain_id",
+    ]),
     reorgs: counter("reorgs_total", "Branches that were left.", ["chain_id"]),
     reorgBlocks: counter("reorg_blocks_total", "Blocks on the branches that were left.", ["chain_id"]),
 

@@ -77,6 +77,13 @@ export async function findChainState(sql: Sql, chainId: number): Promise<ChainSt
   return rows.map(toChainState)[0];
 }
 
+/** The transaction's time, by the database's clock. */
+export async function readTime(tx: Sql): Promise<Date> {
+  const [row] = await tx.query<{ now: Date }>("SELECT now() AS now");
+  if (row === undefined) throw new RangeError("The database has no time");
+  return row.now;
+}
+
 /** Sets the first cursor of a chain never followed before: the block before the first one to ingest. */
 export async function startCursor(
   tx: Sql,

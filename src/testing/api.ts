@@ -10,6 +10,7 @@ import { createMetrics } from "../runtime/metrics.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { createSecretBox } from "../runtime/secret-box.ts";
 import type { TestDatabase } from "./database.ts";
+import { CHAIN_ID } from "./factory.ts";
 
 export interface ApiAnswer {
   readonly status: number;
@@ -58,6 +59,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
   const { id: merchantId, key } = await addMerchant("Shop");
   const parts: HttpParts = {
     http: { host: "127.0.0.1", port: 0, publicUrl: "http://127.0.0.1:8420" },
+    chainIds: [CHAIN_ID],
     allowPrivateTargets: false,
     database,
     logger: recordingLogger(log),

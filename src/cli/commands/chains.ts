@@ -30,18 +30,16 @@ export async function rescanCommand(
   given: RescanArguments,
   onProgress: (scanned: number, total: number) => void,
 ): Promise<CommandResult> {
-  const range = {
-    from: parseBlockNumber(given.from, "--from"),
-    to: parseBlockNumber(given.to, "--to"),
-    address: given.address === undefined ? undefined : parseAddress(given.address, "--address"),
-  };
+  const span = { from: parseBlockNumber(given.from, "--from"), to: parseBlockNumber(given.to, "--to") };
+  const only =
+    given.address === undefined ? undefined : new Map([[parseAddress(given.address, "--address"), span]]);
   const result = await onChain(options, given.chain, async ({ setup, database, chain, nodes }) => {
     const assetsOf = await registerChains(database, [chain], setup.logger);
     const watch = await loadAddressWatch(database, systemRandom);
     const context = ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
     await restoreVerification(database, nodes);
     const { fetchConcurrency } = chain;
-    return rescan({ context, nodes: nodes.backfill, fetchConcurrency, onProgress }, range);
+    return rescan({ context, nodes: nodes.backfill, fetchConcurrency, onProgress }, { ...span, only });
   });
   const found = result.deposits.map(({ id, userId, status }) => ({ id, userId, status }));
   return {

@@ -8,6 +8,7 @@ import {
 } from "../../http/status-store.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import type { Config } from "../../runtime/config/config.ts";
+import { countLiveRescans, type LiveRescans } from "../../scanner/address-rescan-store.ts";
 import { type ChainState, listChainStates } from "../../scanner/chain-store.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
@@ -17,19 +18,27 @@ import { withDatabase } from "../with-database.ts";
 
 export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
   const setup = await setUp(options);
-  const [chains, deposits, deliveries] = await withDatabase(setup, (database) =>
+  const [chains, deposits, deliveries, rescans] = await withDatabase(setup, (database) =>
     Promise.all([
       listChainStates(database),
       countDepositsInFlight(database),
       countDeliveriesInFlight(database),
+      countLiveRescans(database),
     ]),
   );
   const status = {
     chains: chains.map((chain) => chainStatus(chain, setup.config)),
     deposits: deposits.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     deliveries: { ...deliveries, oldestCreatedAt: deliveries.oldestCreatedAt?.toISOString() ?? null },
+    rescans: rescans.map((each) => ({ ...each, oldestCreatedAt: each.oldestCreatedAt.toISOString() })),
   };
-  const text = [chainsText(status.chains), depositsText(deposits), deliveriesText(deliveries)].join("\n\n");
+  const parts = [
+    chainsText(status.chains),
+    depositsText(deposits),
+    deliveriesText(deliveries),
+    ...rescansText(rescans),
+  ];
+  const text = parts.join("\n\n");
   return { exitCode: EXIT.done, json: status, text };
 }
 
@@ -86,6 +95,14 @@ function deliveriesText({ dueCount, waitingCount, oldestCreatedAt }: DeliveriesI
   if (dueCount + waitingCount === 0) return "No deliveries in flight.";
   const oldest = oldestCreatedAt === null ? "" : `, the oldest ${ago(oldestCreatedAt)}`;
   return `${dueCount} deliveries due, ${waitingCount} waiting for their next attempt${oldest}.`;
+}
+
+/** Nothing where nobody asked for the past. */
+function rescansText(rescans: readonly LiveRescans[]): string[] {
+  return rescans.map(
+    ({ chainId, count, blocksLeft, oldestCreatedAt }) =>
+      `Chain ${chainId}: looking at the past of ${count} addresses, ${blocksLeft ?? "unknown"} blocks to go, the oldest asked for ${ago(oldestCreatedAt)}.`,
+  );
 }
 
 function shown(number: number | null): string {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checksumAddress } from "../../core/hex.ts";
 import { createTestApi, type TestApi } from "../../testing/api.ts";
 import { createTestDatabase, type TestDatabase } from "../../testing/database.ts";
-import { addressOf } from "../../testing/factory.ts";
+import { addressOf, CHAIN_ID, seedChain } from "../../testing/factory.ts";
 
 let db: TestDatabase;
 let api: TestApi;
@@ -118,5 +118,79 @@ describe("under an Idempotency-Key", () => {
     await assign("alice", addressOf("refused taken"));
     expect(await assign("bob", addressOf("refused taken"), headers)).toMatchObject({ status: 409 });
     expect(await assign("bob", addressOf("refused free"), headers)).toMatchObject({ status: 201 });
+  });
+});
+
+describe("watchFrom", () => {
+  const from = (name: string, watchFrom: unknown, headers: Record<string, string> = {}) =>
+    api.call("POST", "/v1/addresses", {
+      body: { userId: "past", address: addressOf(name), watchFrom },
+      headers,
+    });
+  beforeAll(async () => {
+    await seedChain(db.database);
+    await db.database.query("UPDATE chains SET cursor_number = 50, head_number = 60");
+  });
+
+  test("is shown with how far the past was looked at", async () => {
+    const rescan = { chainId: CHAIN_ID, state: "due", toBlock: 50, scannedBlocks: 0 };
+    const blocks = [{ ...rescan, fromTime: null, fromBlock: 20, totalBlocks: 31 }];
+    expect(await from("by block", { [CHAIN_ID]: 20 })).toMatchObject({
+      status: 201,
+      body: { rescans: blocks },
+    });
+    const shown = await api.call("GET", `/v1/addresses/${addressOf("by block")}`);
+    expect(shown.body).toMatchObject({ rescans: blocks });
+    const time = "2024-05-01T10:00:00.000Z";
+    const times = [{ ...rescan, fromTime: time, fromBlock: null, totalBlocks: null }];
+    expect((await from("by time", "2024-05-01T12:00:00+02:00")).body).toMatchObject({ rescans: times });
+    expect((await assign("past", addressOf("without"))).body).toMatchObject({ rescans: [] });
+  });
+
+  test("may be earlier when the same address is registered again", async () => {
+    await from("again", { [CHAIN_ID]: 30 });
+    expect(await from("again", { [CHAIN_ID]: 10 })).toMatchObject({
+      status: 200,
+      body: { rescans: [{ fromBlock: 10, totalBlocks: 41 }] },
+    });
+    expect((await from("again", { [CHAIN_ID]: 40 })).body).toMatchObject({ rescans: [{ fromBlock: 10 }] });
+  });
+
+  test.each([
+    ["a block in the future", { [CHAIN_ID]: 61 }, "lies in the future: chain 31337 is at block 60"],
+    ["a time in the future", new Date(Date.now() + 3_600_000).toISOString(), "lies in the future"],
+    ["a block before the first", { [CHAIN_ID]: -1 }, "before the first block"],
+    ["a time before the first chain", "2009-01-03T18:15:05Z", "before the first EVM chain"],
+    ["a chain that is not followed", { "5": 1 }, "names chain 5, which is not followed"],
+    ["something that is no time", "yesterday", "must be a time like"],
+    ["no chain", {}, "names no chain"],
+  ])("is refused as %s, and the address stays free", async (_what, watchFrom, detail) => {
+    const refused = await from("refused past", watchFrom);
+    expect(refused).toMatchObject({ status: 422, body: { code: "invalid_watch_from" } });
+    expect(refused.headers["content-type"]).toContain("application/problem+json");
+    expect(JSON.stringify(refused.body)).toContain(detail);
+    expect(await api.call("GET", `/v1/addresses/${addressOf("refused past")}`)).toMatchObject({
+      status: 404,
+    });
+  });
+
+  test.each([
+    ["a number", 20],
+    ["a list", [20]],
+    ["half a block", { [CHAIN_ID]: "20" }],
+  ])("is refused as %s", async (_what, watchFrom) => {
+    const refused = await from("refused past", watchFrom);
+    expect(refused.status).toBeGreaterThanOrEqual(400);
+    expect(refused.status).toBeLessThan(500);
+  });
+
+  test("is part of what an Idempotency-Key stands for", async () => {
+    const once = { "idempotency-key": "watch-from" };
+    expect(await from("once past", { [CHAIN_ID]: 20 }, once)).toMatchObject({ status: 201 });
+    expect(await from("once past", { [CHAIN_ID]: 20 }, once)).toMatchObject({ status: 201 });
+    expect(await from("once past", { [CHAIN_ID]: 10 }, once)).toMatchObject({
+      status: 409,
+      body: { code: "idempotency_conflict" },
+    });
   });
 });

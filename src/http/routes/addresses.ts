@@ -2,58 +2,80 @@
 import { z } from "zod";
 import { InputError } from "../../core/errors.ts";
 import { checksumAddress } from "../../core/hex.ts";
-import { findAddress, registerAddress, type WatchedAddress } from "../../merchants/address-store.ts";
+import { registerAddressFrom } from "../../flow/register-address.ts";
+import { findAddress, type WatchedAddress } from "../../merchants/address-store.ts";
+import { type AddressRescan, listRescans } from "../../scanner/address-rescan-store.ts";
 import { addressShape } from "../answers.ts";
-import { address, userId } from "../inputs.ts";
+import { address, userId, watchFrom } from "../inputs.ts";
+import type { HttpParts } from "../parts.ts";
 import { type Route, route } from "../route.ts";
 
-const assignAddress = route({
-  method: "POST",
-  path: "/v1/addresses",
-  summary:
-    "Assign an address to a user. From the answer on, every block that is ingested is matched against it.",
-  body: z.strictObject({ userId, address: address.optional() }),
-  answers: {
-    201: { description: "The address is assigned.", shape: addressShape },
-    200: { description: "It was assigned to this user before.", shape: addressShape },
-  },
-  handle: async ({ caller, body, database }) => {
-    if (body.address === undefined) {
-      throw new InputError(
-        "address_required",
-        "address is missing: no extended public key is configured to take the next one from",
-      );
-    }
-    const { merchantId } = caller;
-    const assigned = await registerAddress(database, {
-      address: body.address,
-      merchantId,
-      userId: body.userId,
-    });
-    return { status: assigned.isNew ? 201 : 200, body: addressBody(assigned) };
-  },
-});
+/** @param chainIds those that are followed */
+export function addressRoutes({ chainIds }: Pick<HttpParts, "chainIds">): readonly Route[] {
+  return [assignAddress(chainIds), showAddress];
+}
+
+const assignAddress = (chainIds: readonly number[]) =>
+  route({
+    method: "POST",
+    path: "/v1/addresses",
+    summary:
+      "Assign an address to a user. From the answer on, every block that is ingested is matched against it; with watchFrom, earlier ones are looked at again for it.",
+    body: z.strictObject({ userId, address: address.optional(), watchFrom: watchFrom.optional() }),
+    answers: {
+      201: { description: "The address is assigned.", shape: addressShape },
+      200: { description: "It was assigned to this user before.", shape: addressShape },
+    },
+    handle: async ({ caller, body, database }) => {
+      if (body.address === undefined) {
+        throw new InputError(
+          "address_required",
+          "address is missing: no extended public key is configured to take the next one from",
+        );
+      }
+      const { merchantId } = caller;
+      const wanted = { address: body.address, merchantId, userId: body.userId, watchFrom: body.watchFrom };
+      const assigned = await registerAddressFrom(database, wanted, chainIds);
+      return { status: assigned.isNew ? 201 : 200, body: addressBody(assigned, assigned.rescans) };
+    },
+  });
 
 const showAddress = route({
   method: "GET",
   path: "/v1/addresses/{address}",
-  summary: "Whose an address is, and since when.",
+  summary: "Whose an address is, since when, and how far its past was looked at.",
   params: z.strictObject({ address }),
   answers: { 200: { description: "The address.", shape: addressShape } },
   handle: async ({ caller, params, database }) => {
     const found = await findAddress(database, caller.merchantId, params.address);
     if (found === undefined)
       throw new InputError("not_found", "This address is not assigned to one of your users");
-    return { status: 200, body: addressBody(found) };
+    return { status: 200, body: addressBody(found, await listRescans(database, found.address)) };
   },
 });
 
-export const addressRoutes: readonly Route[] = [assignAddress, showAddress];
-
-function addressBody(watched: WatchedAddress): z.infer<typeof addressShape> {
+function addressBody(
+  watched: WatchedAddress,
+  rescans: readonly AddressRescan[],
+): z.infer<typeof addressShape> {
   return {
     address: checksumAddress(watched.address),
     userId: watched.userId,
     createdAt: watched.createdAt.toISOString(),
+    rescans: rescans.map(rescanBody),
+  };
+}
+
+function rescanBody({ chainId, state, fromTime, from, next, to }: AddressRescan) {
+  const count = (first: bigint | null, end: bigint | null) =>
+    first === null || end === null ? null : Math.max(0, Number(end - first));
+  return {
+    chainId,
+    state,
+    fromTime: fromTime?.toISOString() ?? null,
+    fromBlock: from === null ? null : Number(from),
+    toBlock: to === null ? null : Number(to),
+    scannedBlocks: count(from, next) ?? 0,
+    totalBlocks: count(from, to === null ? null : to + 1n),
   };
 }
