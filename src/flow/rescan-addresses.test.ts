@@ -89,7 +89,7 @@ async function ingestAll(): Promise<void> {
     ...(await partsOf("follower")),
     nodes,
     leaseMs: 1_500,
-    metrics: { onIngested: () => undefined, onReorg: () => undefined },
+    metrics: { onIngested: () => undefined, onReorg: () => undefined, onShortfall: () => undefined },
   };
   const { hash } = await anvil.head();
   const stopping = new AbortController();
