@@ -146,6 +146,7 @@ function chainConfig(chain: ChainToRead): ChainConfig {
     pollIntervalMs: 100,
     reorgWindow: 256,
     fetchConcurrency: CONCURRENCY,
+    backfill: "blocks",
     internal: "none",
     nativeSource: "value",
     verification: "auto",

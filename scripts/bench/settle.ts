@@ -80,7 +80,7 @@ async function seed({ database }: BenchDatabase): Promise<void> {
     [MERCHANT_ID],
   );
   await registerChain(database, CHAIN_ID, "local");
-  await startCursor(database, CHAIN_ID, 0n, blockOf(0));
+  await startCursor(database, CHAIN_ID, 0n, [blockOf(0)]);
 }
 
 /** Each round: ingest a block in which every user of a group gets one deposit, then settle. */

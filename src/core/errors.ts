@@ -46,6 +46,7 @@ export const ERROR_CODES = [
   "node_method_missing",
   "node_error",
   "node_on_other_branch",
+  "node_range_refused",
   "wrong_chain",
   // following a chain
   "lease_lost",

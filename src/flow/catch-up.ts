@@ -1,18 +1,37 @@
 /**
- * Brings the cursor forward: one block at the head, many per transaction when behind. While a batch commits, the
- * next blocks are being fetched; blocks are committed in order, whatever order they arrive in.
+ * Brings the cursor forward over many blocks.
+ *
+ *     below the finalized block   at full speed: ranges of logs where the chain allows it, else whole blocks, a
+ *                                 hundred in a transaction
+ *     above it                    whole blocks, few in a transaction: what is new shows soon, and a reorg wastes little
+ *
+ * While a batch commits, the next blocks are being fetched; blocks are committed in order, whatever order they arrive
+ * in.
  */
+import { lowerOf } from "../core/block-number.ts";
 import type { BlockHeader, BlockTransfers } from "../core/chain.ts";
 import { extractTransfers } from "../matcher/extract-transfers.ts";
 import { fetchAhead } from "../scanner/fetch-ahead.ts";
+import { createRangeSize } from "../scanner/range-size.ts";
+import { catchUpByLogs, type LogCatchUpOutcome } from "./catch-up-by-logs.ts";
+import { type CatchUpProgress, startProgress } from "./catch-up-progress.ts";
+import { afterCommit, type Committed } from "./committed.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import { ingestBlocks } from "./ingest-block.ts";
 import type { LocalChain } from "./local-chain.ts";
+import { lastLoggedBlock, loadWatchFilter, logWitnesses } from "./log-filter.ts";
 import { keepVerification } from "./verification.ts";
 
 /** A batch is committed when it holds this many blocks or transfers: larger ones gain nothing and hold locks longer. */
 const BLOCKS_PER_BATCH = 100;
 const TRANSFERS_PER_BATCH = 20_000;
+/** Above the finalized block. */
+const NEW_BLOCKS_PER_BATCH = 10;
+
+/** Below this many blocks whole ones are as quick as two questions and their set-up. */
+const WORTH_LOGS = 100n;
+/** Read as whole blocks where logs did not lead on, before they are tried again. */
+const BLOCKS_WITHOUT_LOGS = 1_000n;
 
 /** Ingests the block that follows the cursor. Its hash is known, so its parts are asked for at once. */
 export async function ingestNext(
@@ -22,36 +41,89 @@ export async function ingestNext(
   signal: AbortSignal,
 ): Promise<void> {
   const block = await parts.nodes.blockByHash(header.hash, signal);
-  await commitBatch(parts, local, [extractTransfers(block, parts.ingest.nativeSource)]);
+  const extracted = extractTransfers(block, parts.ingest.nativeSource);
+  await afterCommit(parts, await commitBatch(parts, local, [extracted]));
 }
 
 /**
- * Ingests up to `headNumber`.
+ * Ingests up to the head.
  *
  * @returns the block that is not a child of our cursor, when the nodes turn out to be on another branch.
  */
 export async function catchUp(
   parts: FollowerParts,
   local: LocalChain,
-  headNumber: bigint,
+  head: BlockHeader,
   signal: AbortSignal,
+): Promise<BlockHeader | undefined> {
+  const progress = await startProgress(parts, local, head, signal);
+  const lastFinal = (await lastLoggedBlock(parts.nodes, parts.chain, head.number, signal)) ?? -1n;
+  const size = createRangeSize();
+  const span: Span = { lastFinal, progress, signal };
+  while (local.cursor().number < head.number) {
+    const outcome = await byLogs(parts, local, { ...span, size });
+    if (outcome?.kind === "other_branch") return outcome.header;
+    const isRetreat = outcome?.kind === "given_up";
+    const to = isRetreat ? lowerOf(head.number, local.cursor().number + BLOCKS_WITHOUT_LOGS) : head.number;
+    if (isRetreat) {
+      const fields = { chain_id: parts.chain.id, reason: outcome.reason, to_block: to };
+      parts.logger.warn("Read whole blocks in place of logs", fields);
+    }
+    const other = await byWholeBlocks(parts, local, to, span);
+    if (other !== undefined) return other;
+  }
+  await progress.finish();
+  return undefined;
+}
+
+interface Span {
+  /** Blocks up to here no reorg reaches. */
+  readonly lastFinal: bigint;
+  readonly progress: CatchUpProgress;
+  readonly signal: AbortSignal;
+}
+
+/** `undefined` where the chain's past is not read by logs, or little of it is left. */
+async function byLogs(
+  parts: FollowerParts,
+  local: LocalChain,
+  { lastFinal, progress, signal, size }: Span & { size: ReturnType<typeof createRangeSize> },
+): Promise<LogCatchUpOutcome | undefined> {
+  const witnesses = logWitnesses(parts.chain);
+  if (witnesses === undefined || lastFinal - local.cursor().number < WORTH_LOGS) return undefined;
+  const { database, watch } = parts.ingest;
+  const filter = await loadWatchFilter(database, parts.chain, watch);
+  if (filter === undefined) return undefined;
+  const onCommitted = async (committed: Committed) => {
+    await afterCommit(parts, committed);
+    await progress.note();
+  };
+  return catchUpByLogs(parts, local, { filter, witnesses, size, to: lastFinal }, onCommitted, signal);
+}
+
+async function byWholeBlocks(
+  parts: FollowerParts,
+  local: LocalChain,
+  to: bigint,
+  { lastFinal, progress, signal }: Span,
 ): Promise<BlockHeader | undefined> {
   const options = {
     from: local.cursor().number + 1n,
-    to: headNumber,
+    to,
     concurrency: parts.chain.fetchConcurrency,
     signal,
   };
   const fetched = fetchAhead(parts.nodes.backfill, options, (block) =>
     extractTransfers(block, parts.ingest.nativeSource),
   );
-  const committer = createCommitter(parts, local);
+  const committer = createCommitter(parts, local, progress);
   let parent = local.cursor();
   try {
     for await (const extracted of fetched) {
       if (extracted.block.parentHash !== parent.hash) return extracted.block;
       parent = extracted.block;
-      await committer.add(extracted);
+      const isFinal = extracted.block.number <= lastFinal;
+      await committer.add(extracted, isFinal ? BLOCKS_PER_BATCH : NEW_BLOCKS_PER_BATCH);
     }
     return undefined;
   } finally {
@@ -60,7 +132,7 @@ export async function catchUp(
 }
 
 /** Gathers blocks and commits them in order, one batch at a time; the next is gathered while one commits. */
-function createCommitter(parts: FollowerParts, local: LocalChain) {
+function createCommitter(parts: FollowerParts, local: LocalChain, progress: CatchUpProgress) {
   let batch: BlockTransfers[] = [];
   let transferCount = 0;
   let committing: Promise<void> = Promise.resolve();
@@ -70,15 +142,20 @@ function createCommitter(parts: FollowerParts, local: LocalChain) {
     const full = batch;
     batch = [];
     transferCount = 0;
-    committing = commitBatch(parts, local, full);
+    committing = commitAndTell(full);
     // Its failure is thrown at the next commit or at the end; until then nobody waits for it.
     committing.catch(() => undefined);
   };
+  const commitAndTell = async (full: readonly BlockTransfers[]) => {
+    if (full.length === 0) return;
+    await afterCommit(parts, await commitBatch(parts, local, full));
+    await progress.note();
+  };
   return {
-    add: async (block: BlockTransfers): Promise<void> => {
+    add: async (block: BlockTransfers, blocksPerBatch: number): Promise<void> => {
       batch.push(block);
       transferCount += block.transfers.length;
-      if (batch.length >= BLOCKS_PER_BATCH || transferCount >= TRANSFERS_PER_BATCH) await commit();
+      if (batch.length >= blocksPerBatch || transferCount >= TRANSFERS_PER_BATCH) await commit();
     },
     finish: async (): Promise<void> => {
       await commit();
@@ -91,32 +168,16 @@ async function commitBatch(
   parts: FollowerParts,
   local: LocalChain,
   batch: readonly BlockTransfers[],
-): Promise<void> {
-  const last = batch.at(-1);
-  if (last === undefined) return;
+): Promise<Committed> {
   const startedAt = parts.clock.monotonic();
   const ingested = await ingestBlocks(parts.ingest, local.claim(), batch);
   local.append(batch.map(({ block }) => block));
   await keepVerification(parts.database, parts.nodes, local.leaseToken);
-
-  const { chain, wakers } = parts;
-  if (ingested.isAnythingDue) await wakers.settleNow(chain.id, last.block.number);
-  if (ingested.deliveryCount > 0) await wakers.deliver();
-  await wakers.settleAt(chain.id, ingested.targetBlocks, last.block.number, chain.blockTimeMs);
-
-  const transferCount = batch.reduce((sum, { transfers }) => sum + transfers.length, 0);
-  parts.metrics.onIngested(chain.id, {
-    last: last.block,
+  return {
+    last: local.cursor(),
     blockCount: batch.length,
-    transferCount,
-    deposits: ingested.deposits,
-  });
-  parts.logger.info(batch.length === 1 ? "Ingested block" : "Ingested blocks", {
-    chain_id: chain.id,
-    block_number: last.block.number,
-    block_count: batch.length,
-    transfer_count: transferCount,
-    deposit_count: ingested.deposits.length,
-    duration_ms: Math.round(parts.clock.monotonic() - startedAt),
-  });
+    transferCount: batch.reduce((sum, { transfers }) => sum + transfers.length, 0),
+    ingested,
+    durationMs: parts.clock.monotonic() - startedAt,
+  };
 }

@@ -49,6 +49,7 @@ beforeEach(async () => {
     pollIntervalMs: 50,
     reorgWindow: 8,
     fetchConcurrency: 4,
+    backfill: "auto",
     internal: "none",
     nativeSource: "value",
     verification: "auto",
@@ -272,6 +273,33 @@ describe("reorgs", () => {
     expect(await onlyDeposit()).toMatchObject({ blockNumber: 4n, blockHash: branch[1]?.hash });
   });
 
+  it("B8: undoes a reorg of the very block before the start block, soon after the first start", async () => {
+    await anvil.mine(10);
+    const point = await anvil.forkPoint();
+    const payment = await anvil.sign({ to: alice, valueWei: ETHER });
+    await anvil.mineBranch(point, [{}, {}, { transactions: [payment] }]);
+    chain = { ...chain, startBlock: "latest" };
+    await follow();
+    await cursorAt(13n);
+    const branch = await anvil.mineBranch(point, [{}, {}, { transactions: [payment] }, {}]);
+    await cursorAt(14n, branch.at(-1)?.hash);
+    expect(await onlyDeposit()).toMatchObject({ blockHash: branch[2]?.hash, status: "pending" });
+    expect((await state()).state).toBe("following");
+  });
+
+  it("B8: halts when the chain starts anew below the kept window, and does not wait for it as for a lagging node", async () => {
+    await anvil.mine(20);
+    const point = await anvil.forkPoint();
+    await follow();
+    await cursorAt(20n);
+    await anvil.stop();
+    const port = Number(new URL(anvil.url).port);
+    anvil = await startAnvil({ mining: "manual", slotsInAnEpoch: 2, port });
+    await anvil.mineBlock({ timestamp: point.block.timestamp + 1 });
+    await waitFor(async () => (await state()).state === "halted");
+    expect((await state()).cursorNumber).toBe(20n);
+  });
+
   it("B12: ends as the chain ends when branches flip back and forth five times", async () => {
     await follow();
     const payment = await anvil.sign({ to: alice, valueWei: ETHER });
@@ -321,7 +349,7 @@ describe("a rescan", () => {
 async function rescanAll(range: RescanRange) {
   const nodes = createChainNodes({ chain, clock: systemClock, logger: silentLogger });
   stops.push(() => nodes.close());
-  return rescan({ context: await ingestContext(), nodes, fetchConcurrency: 4 }, range);
+  return rescan({ context: await ingestContext(), chain, nodes: nodes.backfill }, range);
 }
 
 describe("two followers of one chain", () => {

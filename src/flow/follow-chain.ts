@@ -10,18 +10,17 @@
  */
 import type { BlockHeader } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
-import { TemporaryError } from "../core/errors.ts";
-import { isAnyDepositDue } from "../deposits/deposit-store.ts";
 import { createWakeup, type Wakeup } from "../runtime/wakeup.ts";
-import { getChainState, haltChain, recordHead, startCursor } from "../scanner/chain-store.ts";
+import { getChainState, haltChain } from "../scanner/chain-store.ts";
 import { findCommonAncestor } from "../scanner/common-ancestor.ts";
 import { reconcile } from "../scanner/reconcile.ts";
 import { catchUp, ingestNext } from "./catch-up.ts";
-import { effectiveTags } from "./effective-tags.ts";
 import type { FollowerParts } from "./follower-parts.ts";
-import { type LocalChain, loadLocalChain } from "./local-chain.ts";
+import type { LocalChain } from "./local-chain.ts";
+import { noteHead } from "./note-head.ts";
+import { openLocalChain } from "./open-local-chain.ts";
 import { undoReorg } from "./undo-reorg.ts";
-import { keepVerification, restoreVerification } from "./verification.ts";
+import { restoreVerification } from "./verification.ts";
 import { whileLeased } from "./while-leased.ts";
 
 const HALTED_POLL_MS = 5_000;
@@ -76,34 +75,6 @@ async function isHalted(parts: FollowerParts): Promise<boolean> {
   return (await getChainState(parts.database, parts.chain.id)).state === "halted";
 }
 
-/** What is kept of the chain; a chain never followed before begins at its start block. */
-async function openLocalChain(
-  parts: FollowerParts,
-  leaseToken: bigint,
-  signal: AbortSignal,
-): Promise<LocalChain> {
-  const { database, chain, nodes } = parts;
-  const kept = await loadLocalChain(database, chain.id, leaseToken, chain.reorgWindow);
-  if (kept !== undefined) return kept;
-
-  const head = await nodes.head(signal);
-  const first = chain.startBlock === "latest" ? head.number : chain.startBlock;
-  const before = await nodes.headerByNumber(first === 0n ? 0n : first - 1n, signal);
-  if (before === null) {
-    throw new TemporaryError("node_answer_invalid", "The start block is beyond the head of the chain", {
-      chainId: chain.id,
-      startBlock: first,
-      head: head.number,
-    });
-  }
-  await database.transaction((tx) => startCursor(tx, chain.id, leaseToken, before));
-  parts.logger.info("Started to follow a chain", { chain_id: chain.id, start_block: first });
-  const started = await loadLocalChain(database, chain.id, leaseToken, chain.reorgWindow);
-  if (started === undefined)
-    throw new TemporaryError("cursor_moved", "The chain's first cursor is gone", { chainId: chain.id });
-  return started;
-}
-
 /** One look: brings the cursor to where the head is, over a reorg if need be. */
 async function lookAtHead(
   parts: FollowerParts,
@@ -133,7 +104,7 @@ async function bringTo(
     case "next":
       return ingestNext(parts, local, head, signal);
     case "gap": {
-      const other = await catchUp(parts, local, head.number, signal);
+      const other = await catchUp(parts, local, head, signal);
       return other === undefined ? undefined : handleReorg(parts, local, other, signal);
     }
     case "reorg":
@@ -192,22 +163,5 @@ function tellShortfalls({ chain, logger, metrics }: FollowerParts, reversed: rea
       amount_base_units: deposit.amountBaseUnits,
       shortfall_base_units: deposit.shortfallBaseUnits,
     });
-  }
-}
-
-/** Keeps what the nodes say of head and tags, and wakes the settlers when a tag made deposits due. */
-async function noteHead(
-  parts: FollowerParts,
-  local: LocalChain,
-  head: BlockHeader,
-  signal: AbortSignal,
-): Promise<void> {
-  const { chain, database } = parts;
-  const tags = await effectiveTags(parts.nodes, local, signal);
-  await keepVerification(database, parts.nodes, local.leaseToken);
-  await recordHead(database, chain.id, local.leaseToken, { headNumber: head.number, ...tags });
-  const cursorNumber = local.cursor().number;
-  if (await isAnyDepositDue(database, chain.id, { cursorNumber, ...tags })) {
-    await parts.wakers.settleNow(chain.id, cursorNumber);
   }
 }

@@ -21,6 +21,16 @@ export interface FollowerParts {
   /** Who holds the lease: this process, by a name an operator recognises. */
   readonly holder: string;
   readonly leaseMs: number;
+  /** Called while the chain catches up, several times a second. */
+  readonly onCatchUp?: ((progress: ChainProgress) => void) | undefined;
+}
+
+export interface ChainProgress {
+  readonly chainId: number;
+  readonly name: string;
+  /** In blocks, from where it began. */
+  readonly done: number;
+  readonly total: number;
 }
 
 export interface FollowerMetrics {

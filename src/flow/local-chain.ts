@@ -19,6 +19,8 @@ export interface LocalChain {
   /** Where the next write must find the cursor. */
   claim(): CursorClaim;
   append(blocks: readonly BlockHeader[]): void;
+  /** Goes on at a block far above; what lies between is not kept. */
+  jumpTo(block: BlockHeader): void;
   rewindTo(ancestor: BlockHeader): void;
 }
 
@@ -55,6 +57,9 @@ function createLocalChain(
     claim: () => ({ chainId, leaseToken, number: cursor().number, hash: cursor().hash }),
     append: (blocks) => {
       refs = [...refs, ...blocks].slice(-reorgWindow);
+    },
+    jumpTo: (block) => {
+      refs = [block];
     },
     rewindTo: (ancestor) => {
       refs = refs.filter((ref) => ref.number <= ancestor.number);

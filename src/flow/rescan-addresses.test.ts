@@ -45,6 +45,7 @@ beforeEach(async () => {
     fetchConcurrency: 4,
     internal: "none",
     nativeSource: "value",
+    backfill: "auto",
     verification: "auto",
     ownWallets: [],
     assets: [assetOf()],

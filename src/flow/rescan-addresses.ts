@@ -8,7 +8,7 @@
  * and one block at a time while the follower is behind: the head comes first.
  */
 import { TemporaryError } from "../core/errors.ts";
-import type { ChainQuestions } from "../rpc/node.ts";
+import type { BackfillQuestions } from "../rpc/chain-nodes.ts";
 import {
   type AddressRescan,
   claimRescans,
@@ -31,7 +31,7 @@ export interface AddressRescanParts
     "database" | "chain" | "ingest" | "wakers" | "clock" | "logger" | "holder" | "leaseMs"
   > {
   /** Asked within the budget for what was missed, never within the head's. */
-  readonly nodes: Pick<ChainQuestions, "blockByNumber" | "headerByNumber">;
+  readonly nodes: Pick<BackfillQuestions, "blockByNumber" | "headerByNumber" | "logs" | "tag">;
   readonly sweepIntervalMs: number;
   readonly onScanned: (chainId: number, blockCount: number) => void;
 }
@@ -124,7 +124,10 @@ async function scan(
     {
       context: parts.ingest,
       nodes: parts.nodes,
-      fetchConcurrency: isBehind(state) ? 1 : Math.max(1, Math.floor(chain.fetchConcurrency / 4)),
+      chain: {
+        ...chain,
+        fetchConcurrency: isBehind(state) ? 1 : Math.max(1, Math.floor(chain.fetchConcurrency / 4)),
+      },
       signal,
       keepWith: (tx, upTo) => keepRescanProgress(tx, claim, addresses, upTo),
       onRecorded: (recorded) => wake(parts, recorded, state.cursorNumber ?? to),

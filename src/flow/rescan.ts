@@ -2,24 +2,16 @@
  * Ingests blocks again that the cursor has passed: for an address registered after its deposit, or to make sure.
  * What stands already is left alone, so a rescan may be repeated and may overlap with anything.
  */
+import { lowerOf } from "../core/block-number.ts";
 import type { BlockTransfers, Transfer } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
 import { InputError, TemporaryError } from "../core/errors.ts";
 import type { Address } from "../core/hex.ts";
 import type { Sql } from "../db/database.ts";
 import { judgeTransfer, type MatchedTransfer } from "../deposits/judge-transfer.ts";
-import { extractTransfers } from "../matcher/extract-transfers.ts";
-import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import { getChainState, listBlockRefs } from "../scanner/chain-store.ts";
-import { fetchAhead } from "../scanner/fetch-ahead.ts";
-import {
-  type IngestContext,
-  type Ingested,
-  matchBlocks,
-  matchedIn,
-  recordSeen,
-  thresholdRules,
-} from "./ingest-block.ts";
+import { type Ingested, matchBlocks, matchedIn, recordSeen, thresholdRules } from "./ingest-block.ts";
+import { type Piece, type PieceParts, readPieces } from "./rescan-pieces.ts";
 
 export interface RescanRange {
   readonly from: bigint;
@@ -32,15 +24,11 @@ export interface RescanRange {
 /** In which blocks an address is looked for, both ends included. */
 export type AddressSpans = ReadonlyMap<Address, { readonly from: bigint; readonly to: bigint }>;
 
-export interface RescanParts {
-  readonly context: IngestContext;
-  readonly nodes: Pick<ChainNodes, "blockByNumber">;
-  readonly fetchConcurrency: number;
-  readonly signal?: AbortSignal;
+export interface RescanParts extends PieceParts {
   readonly onProgress?: (scanned: number, total: number) => void;
-  /** In the transaction of each batch: what has to be kept with it. `upTo` is the last block of the batch. */
+  /** In the transaction of each piece: what has to be kept with it. `upTo` is the last block of the piece. */
   readonly keepWith?: (tx: Sql, upTo: bigint) => Promise<void>;
-  /** After the commit of each batch. */
+  /** After the commit of each piece. */
   readonly onRecorded?: (recorded: Ingested) => Promise<void>;
 }
 
@@ -50,13 +38,11 @@ export interface Rescanned {
   readonly deposits: readonly Deposit[];
 }
 
-const BLOCKS_PER_BATCH = 100;
-
 /** @throws {InputError} `invalid_request` when the range holds no block that the cursor has passed */
 export async function rescan(parts: RescanParts, range: RescanRange): Promise<Rescanned> {
   const { context } = parts;
   const { cursorNumber } = await getChainState(context.database, context.chainId);
-  const to = cursorNumber !== null && cursorNumber < range.to ? cursorNumber : range.to;
+  const to = lowerOf(cursorNumber ?? range.to, range.to);
   if (cursorNumber === null || range.from < 0n || range.from > to) {
     throw new InputError("invalid_request", "The range holds no block that was ingested before", {
       from: range.from,
@@ -66,57 +52,40 @@ export async function rescan(parts: RescanParts, range: RescanRange): Promise<Re
   }
   const total = Number(to - range.from) + 1;
   const deposits: Deposit[] = [];
-  let scanned = 0;
-  for await (const batch of batches(parts, range.from, to)) {
-    const recorded = await recordBatch(parts, batch, range.only);
+  for await (const piece of readPieces(parts, { ...range, to }, cursorNumber)) {
+    const recorded = await recordPiece(parts, piece, range.only);
     deposits.push(...recorded.deposits);
     await parts.onRecorded?.(recorded);
-    scanned += batch.length;
-    parts.onProgress?.(scanned, total);
+    parts.onProgress?.(Number(piece.upTo - range.from) + 1, total);
   }
-  return { blockCount: scanned, deposits };
+  return { blockCount: total, deposits };
 }
 
-async function* batches(parts: RescanParts, from: bigint, to: bigint): AsyncGenerator<BlockTransfers[]> {
-  const { context, nodes, fetchConcurrency: concurrency, signal } = parts;
-  const options = { from, to, concurrency, ...(signal === undefined ? {} : { signal }) };
-  const fetched = fetchAhead(nodes, options, (block) => extractTransfers(block, context.nativeSource));
-  let batch: BlockTransfers[] = [];
-  for await (const block of fetched) {
-    batch.push(block);
-    if (batch.length < BLOCKS_PER_BATCH) continue;
-    yield batch;
-    batch = [];
-  }
-  if (batch.length > 0) yield batch;
-}
-
-async function recordBatch(
+async function recordPiece(
   { context, keepWith }: RescanParts,
-  batch: readonly BlockTransfers[],
+  { blocks, upTo }: Piece,
   only: AddressSpans | undefined,
 ): Promise<Ingested> {
-  const matched = only === undefined ? matchBlocks(batch, context.watch.table) : matchSpans(batch, only);
+  const matched = only === undefined ? matchBlocks(blocks, context.watch.table) : matchSpans(blocks, only);
   const seen = matched.map((each) => judgeTransfer(each, context, thresholdRules));
   return context.database.transaction(async (tx) => {
     // Holds the cursor first: no reorg can pass between this look at the branch and the commit.
     const recorded = await recordSeen(tx, context.chainId, seen);
     const kept = new Map((await listBlockRefs(tx, context.chainId)).map((ref) => [ref.number, ref.hash]));
-    const other = batch.find(({ block }) => (kept.get(block.number) ?? block.hash) !== block.hash);
+    const other = blocks.find(({ block }) => (kept.get(block.number) ?? block.hash) !== block.hash);
     if (other !== undefined) {
       throw new TemporaryError("node_answer_invalid", "The nodes are on another branch than the cursor", {
         chainId: context.chainId,
         blockNumber: other.block.number,
       });
     }
-    const last = batch.at(-1);
-    if (last !== undefined) await keepWith?.(tx, last.block.number);
+    await keepWith?.(tx, upTo);
     return recorded;
   });
 }
 
-function matchSpans(batch: readonly BlockTransfers[], only: AddressSpans): MatchedTransfer[] {
-  return batch.flatMap((each) => {
+function matchSpans(blocks: readonly BlockTransfers[], only: AddressSpans): MatchedTransfer[] {
+  return blocks.flatMap((each) => {
     const { number } = each.block;
     const isWanted = ({ to }: Transfer) => {
       const span = only.get(to);

@@ -95,6 +95,8 @@ export interface NumberRange {
   readonly limit: number;
 }
 
+const ADDRESS_BYTES = 20;
+
 export interface PackedAddresses {
   /** 20 bytes each, one after the other: ten million rows would be ten million objects on their way here. */
   readonly packed: Uint8Array;
@@ -110,6 +112,18 @@ export async function packAddresses(sql: Sql, range: NumberRange): Promise<Packe
     [range.after, range.upTo, range.limit],
   );
   return { packed: row?.packed ?? new Uint8Array(), lastNumber: row?.last ?? null };
+}
+
+/** Addresses by the order of their registration: few enough to be named one by one. */
+export async function listAddresses(
+  sql: Sql,
+  range: NumberRange,
+): Promise<{ readonly addresses: Address[]; readonly lastNumber: bigint | null }> {
+  const { packed, lastNumber } = await packAddresses(sql, range);
+  const addresses: Address[] = [];
+  for (let at = 0; at < packed.length; at += ADDRESS_BYTES)
+    addresses.push(bytesToHex(packed.subarray(at, at + ADDRESS_BYTES)));
+  return { addresses, lastNumber };
 }
 
 function selectAddress(sql: Sql, address: Address): Promise<AddressRow[]> {

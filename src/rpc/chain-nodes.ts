@@ -13,9 +13,11 @@ import { type Random, systemRandom } from "../runtime/random.ts";
 import { type ChainVerifier, createChainVerifier, type VerificationEvents } from "./chain-verifier.ts";
 import { orderForBackfill, orderForBlock, orderForHead } from "./choose-node.ts";
 import { createFailover, type Failover, type RetryPolicy, worthTelling } from "./failover.ts";
+import type { LogQuery } from "./fetch-logs.ts";
 import { createHeadWatch, type HeadWatch } from "./head-watch.ts";
 import { createHints } from "./hints.ts";
 import type { HttpLimits } from "./http-transport.ts";
+import { type AskAnyNode, type WitnessedLogs, witnessLogs } from "./log-witnesses.ts";
 import { type ChainNode, type ChainQuestions, createNode } from "./node.ts";
 import type { NodeStatus } from "./node-record.ts";
 import type { NodeProbe } from "./probe.ts";
@@ -25,7 +27,7 @@ import type { Purpose } from "./request-limit.ts";
 export interface ChainNodes extends ChainQuestions {
   readonly chainId: number;
   /** The same questions for blocks that were missed: they never delay those about the head. */
-  readonly backfill: ChainQuestions;
+  readonly backfill: BackfillQuestions;
   /** In the order of the config. */
   nodes(): NodeStatus[];
   /** What each node is and can do; opens no follower, changes no record. */
@@ -53,6 +55,11 @@ export interface ChainNodes extends ChainQuestions {
   /** What the blocks are held to, and how that goes. */
   readonly verification: Omit<ChainVerifier, "ready" | "verify">;
   close(): Promise<void>;
+}
+
+export interface BackfillQuestions extends ChainQuestions {
+  /** Where tokens moved to some recipients, as two nodes tell it where two answer. */
+  logs(query: LogQuery, signal?: AbortSignal): Promise<WitnessedLogs>;
 }
 
 /** @param isFromLeader the node's branch is the one that is followed; of another the block is not to be fetched */
@@ -94,7 +101,10 @@ export function createChainNodes(options: ChainNodesOptions): ChainNodes {
   return {
     chainId: chain.id,
     ...atHead,
-    backfill: questionsFor("backfill", parts),
+    backfill: {
+      ...questionsFor("backfill", parts),
+      logs: (query, signal) => witnessLogs(askAnyOf(parts, options), query, signal),
+    },
     verification: verifier,
     nodes: () => nodes.map((node, index) => ({ ...node.status(), isLeading: index === watch.leader() })),
     probe: (signal) => Promise.all(nodes.map((node) => node.probe(signal))),
@@ -188,6 +198,22 @@ function questionsFor(purpose: Purpose, parts: Parts): ChainQuestions {
         signal,
       );
     },
+  };
+}
+
+/** All that are well share the work; a second opinion is asked for once, as whoever wants it can do without. */
+function askAnyOf({ nodes, watch, failover }: Parts, options: ChainNodesOptions): AskAnyNode {
+  const { clock, chain, retry, random = systemRandom } = options;
+  const once = createFailover({ chainId: chain.id, clock, random, retry: { ...retry, rounds: 1 } });
+  return (question, lastBlock, except, signal) => {
+    if (nodes.every(({ name }) => name === except)) return undefined;
+    const order = () => {
+      watch.refresh();
+      const head = watch.head()?.number ?? null;
+      const indexes = orderForBackfill(watch.standings(), watch.leader(), lastBlock, head);
+      return indexes.flatMap((index) => nodes[index] ?? []).filter(({ name }) => name !== except);
+    };
+    return (except === null ? failover : once)({ order, question }, signal);
   };
 }
 

@@ -2,6 +2,7 @@
 import { DepositdError, type ErrorFacts, TemporaryError } from "../core/errors.ts";
 import { type Fields, isFields } from "./answer.ts";
 import type { HttpAnswer, HttpTransport, Pace } from "./http-transport.ts";
+import { isLogCap, isPruned } from "./log-caps.ts";
 import type { NodeAddress } from "./node-address.ts";
 
 /**
@@ -9,7 +10,7 @@ import type { NodeAddress } from "./node-address.ts";
  *
  * @returns the `result`, which may be `null`, and of which nothing is known yet
  * @throws {TemporaryError} `node_unreachable`, `node_rate_limited`, `node_answer_invalid`, `node_error` (the node
- * says no), `node_method_missing` (it does not know the question)
+ * says no), `node_method_missing` (it does not know the question), `node_range_refused` (too many logs at once)
  */
 export type Ask = (method: string, params: readonly unknown[], signal?: AbortSignal) => Promise<unknown>;
 
@@ -72,12 +73,28 @@ function readError(error: Fields, question: Question, answer: HttpAnswer): Tempo
   const rpcCode = typeof error["code"] === "number" ? error["code"] : null;
   const said = typeof error["message"] === "string" ? error["message"] : "";
   const text = question.address.redact(said).slice(0, MAX_TEXT);
+  // Before the rate limit: some nodes use its code, and words like it, for a question that is too large.
+  if (question.method === "eth_getLogs" && isLogCap(rpcCode, `${said} ${dataText(error)}`))
+    return failure(
+      "node_range_refused",
+      `gives fewer blocks or logs at once (${rpcCode}: ${text})`,
+      question,
+    );
   if (rpcCode === LIMIT_EXCEEDED || RATE_LIMIT_TEXT.test(said)) return rateLimited(question, answer);
-  const facts = { rpcCode, status: answer.status };
+  const facts = {
+    rpcCode,
+    status: answer.status,
+    ...(isPruned(rpcCode, said) ? { isPruned: true } : {}),
+  };
   if (rpcCode === METHOD_NOT_FOUND || rpcCode === METHOD_NOT_SUPPORTED || METHOD_MISSING_TEXT.test(said)) {
     return failure("node_method_missing", "does not offer it", question, facts);
   }
   return failure("node_error", `answered an error (${rpcCode}: ${text})`, question, facts);
+}
+
+/** Some nodes say what is wrong in `data` alone. */
+function dataText(error: Fields): string {
+  return error["data"] === undefined ? "" : JSON.stringify(error["data"]).slice(0, 500);
 }
 
 function rateLimited(question: Question, answer: HttpAnswer): TemporaryError {
@@ -86,7 +103,12 @@ function rateLimited(question: Question, answer: HttpAnswer): TemporaryError {
 }
 
 function failure(
-  code: "node_error" | "node_answer_invalid" | "node_rate_limited" | "node_method_missing",
+  code:
+    | "node_error"
+    | "node_range_refused"
+    | "node_answer_invalid"
+    | "node_rate_limited"
+    | "node_method_missing",
   what: string,
   question: Question,
   facts: ErrorFacts = {},

@@ -21,6 +21,7 @@ import {
   fetchProof,
   freshAbilities,
 } from "./fetch-block.ts";
+import { fetchLogs, type LogAnswer, type LogQuery } from "./fetch-logs.ts";
 import type { FetchedBlock } from "./fetched-block.ts";
 import { createHttpTransport, type HttpLimits } from "./http-transport.ts";
 import { type Ask, createJsonRpc } from "./json-rpc.ts";
@@ -69,6 +70,8 @@ export interface ChainNode {
   believableHead(believed: BlockHeader | null, signal?: AbortSignal): Promise<BlockHeader>;
   /** How much of a block its answer proves, be it enough or not. */
   proofByNumber(number: bigint, signal?: AbortSignal): Promise<BlockProof>;
+  /** Where tokens moved to some recipients. A question that is too large is an answer, not a failure of the node. */
+  logs(query: LogQuery, signal?: AbortSignal): Promise<LogAnswer>;
   /** Asks for the chain id anew. Throws `wrong_chain` when it is another. */
   recheckChainId(signal?: AbortSignal): Promise<void>;
   /** @throws {FatalError} `node_method_missing` when inner calls are wanted, and it offers no traces */
@@ -114,6 +117,7 @@ export function createNode(options: NodeOptions): ChainNode {
     nodeName: name,
   });
   const source = sourceFor("head");
+  const missed = sourceFor("backfill");
   const guard = createChainIdGuard(source.ask, { chainId, nodeName: name }, clock);
   let backfillCount = 0;
   let tracesMissedAt = Number.NEGATIVE_INFINITY;
@@ -155,8 +159,9 @@ export function createNode(options: NodeOptions): ChainNode {
     record,
     questions: {
       head: questions(source, answering),
-      backfill: questions(sourceFor("backfill"), counting),
+      backfill: questions(missed, counting),
     },
+    logs: (query, signal) => counting(() => fetchLogs(missed.ask, query, signal), signal),
     believableHead: (believed, signal) =>
       answering(async () => {
         const header = await askHead(source.ask, signal);

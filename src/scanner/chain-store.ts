@@ -22,6 +22,9 @@ export interface ChainState {
   readonly headAt: Date | null;
   readonly safeNumber: bigint | null;
   readonly finalizedNumber: bigint | null;
+  /** Where and when the chain began to catch up, by the database's clock; `null` while it is at its head. */
+  readonly behindFrom: bigint | null;
+  readonly behindSince: Date | null;
   readonly leaseHolder: string | null;
   readonly leaseUntil: Date | null;
   readonly verification: VerificationState;
@@ -40,6 +43,8 @@ interface ChainRow {
   head_at: Date | null;
   safe_number: bigint | null;
   finalized_number: bigint | null;
+  behind_from: bigint | null;
+  behind_since: Date | null;
   lease_holder: string | null;
   lease_until: Date | null;
   verification: Verification | null;
@@ -84,13 +89,19 @@ export async function readTime(tx: Sql): Promise<Date> {
   return row.now;
 }
 
-/** Sets the first cursor of a chain never followed before: the block before the first one to ingest. */
+/**
+ * Sets the first cursor of a chain never followed before: the block before the first one to ingest.
+ *
+ * @param refs that block, the last of them, with ancestors of it, oldest first
+ */
 export async function startCursor(
   tx: Sql,
   chainId: number,
   leaseToken: bigint,
-  header: BlockHeader,
+  refs: readonly BlockHeader[],
 ): Promise<void> {
+  const header = refs.at(-1);
+  if (header === undefined) throw new RangeError("A cursor needs a block");
   const rows = await tx.query(
     `UPDATE chains SET cursor_number = $3, cursor_hash = $4, cursor_time = to_timestamp($5), cursor_at = now()
      WHERE chain_id = $1 AND lease_token = $2 AND cursor_number IS NULL
@@ -98,7 +109,11 @@ export async function startCursor(
     [chainId, leaseToken, header.number, hexToBytes(header.hash), header.timestamp],
   );
   if (rows.length === 0) throw cursorMoved({ chainId, number: header.number, hash: header.hash, leaseToken });
-  await insertBlockRefs(tx, chainId, [{ ...header, verification: null }]);
+  await insertBlockRefs(
+    tx,
+    chainId,
+    refs.map((ref) => ({ ...ref, verification: null })),
+  );
 }
 
 /**
@@ -192,6 +207,22 @@ export async function recordVerification(
       memory?.shortfalls ?? [],
       memory?.familiar ?? [],
     ],
+  );
+}
+
+/** Notes that the chain has far to go from its cursor, or that it has not. */
+export async function recordBehind(
+  sql: Sql,
+  chainId: number,
+  leaseToken: bigint,
+  isBehind: boolean,
+): Promise<void> {
+  await sql.query(
+    isBehind
+      ? `UPDATE chains SET behind_from = cursor_number, behind_since = now() WHERE chain_id = $1 AND lease_token = $2`
+      : `UPDATE chains SET behind_from = NULL, behind_since = NULL
+         WHERE chain_id = $1 AND lease_token = $2 AND behind_from IS NOT NULL`,
+    [chainId, leaseToken],
   );
 }
 
@@ -307,6 +338,8 @@ function toChainState(row: ChainRow): ChainState {
     headAt: row.head_at,
     safeNumber: row.safe_number,
     finalizedNumber: row.finalized_number,
+    behindFrom: row.behind_from,
+    behindSince: row.behind_since,
     leaseHolder: row.lease_holder,
     leaseUntil: row.lease_until,
     verification: {

@@ -6,8 +6,8 @@ import { type Anvil, startAnvil } from "../testing/anvil.ts";
 import * as lies from "../testing/lies.ts";
 import { type NodeProxy, startNodeProxy } from "../testing/node-proxy.ts";
 import { testNodes } from "../testing/nodes.ts";
-import { findCommonAncestor, type KeptWindow } from "./common-ancestor.ts";
-import { reconcile } from "./reconcile.ts";
+import { findCommonAncestor } from "./common-ancestor.ts";
+import { type KeptChain, reconcile } from "./reconcile.ts";
 
 let chain: Anvil;
 let proxy: NodeProxy;
@@ -24,7 +24,7 @@ afterAll(async () => {
   await chain.stop();
 });
 
-function keeping(refs: readonly BlockHeader[]): KeptWindow {
+function keeping(refs: readonly BlockHeader[]): KeptChain {
   const [first] = refs;
   const last = refs.at(-1);
   if (first === undefined || last === undefined) throw new Error("Nothing is kept");

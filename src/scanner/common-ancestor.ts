@@ -4,12 +4,6 @@ import { TemporaryError } from "../core/errors.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { KeptChain } from "./reconcile.ts";
 
-/** Our own chain with its lower end. */
-export interface KeptWindow extends KeptChain {
-  /** The lowest number whose ref is kept. */
-  lowest(): bigint;
-}
-
 export type CommonAncestor =
   | { readonly tooDeep: false; readonly ancestor: BlockHeader }
   /** The branches part below the kept refs. */
@@ -31,7 +25,7 @@ export type AncestorNodes = Pick<ChainNodes, "headerByHash" | "headerByNumber" |
  */
 export async function findCommonAncestor(
   nodes: AncestorNodes,
-  local: KeptWindow,
+  local: KeptChain,
   remote: BlockHeader,
   signal?: AbortSignal,
 ): Promise<CommonAncestor> {
@@ -52,7 +46,7 @@ async function tooDeep(nodes: AncestorNodes, signal?: AbortSignal): Promise<Comm
 
 async function lowered(
   nodes: AncestorNodes,
-  local: KeptWindow,
+  local: KeptChain,
   remote: BlockHeader,
   signal?: AbortSignal,
 ): Promise<BlockHeader> {

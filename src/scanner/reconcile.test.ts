@@ -6,7 +6,7 @@ import { type KeptChain, reconcile } from "./reconcile.ts";
 /** Our own branch A from `from` to `to`. */
 function kept(from: number, to: number): KeptChain {
   const refs = new Map(range(from, to).map((number) => [BigInt(number), blockOf(number)]));
-  return { cursor: () => blockOf(to), at: (number) => refs.get(number) };
+  return { cursor: () => blockOf(to), at: (number) => refs.get(number), lowest: () => BigInt(from) };
 }
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
@@ -37,5 +37,12 @@ describe("reconciling a head", () => {
   it("sees a reorg at the lowest kept block, and none at the one below", () => {
     expect(reconcile(kept(5, 10), blockOf(5, "B"))).toEqual({ case: "reorg" });
     expect(reconcile(kept(5, 10), blockOf(4, "B"))).toEqual({ case: "behind", isKnown: false });
+  });
+
+  it("B8: sees a chain that started anew below what is kept, by blocks younger than their descendants could be", () => {
+    const anew = { ...blockOf(3, "B"), timestamp: blockOf(6).timestamp };
+    expect(reconcile(kept(5, 10), anew)).toEqual({ case: "reorg" });
+    const sameTime = { ...blockOf(3, "B"), timestamp: blockOf(5).timestamp };
+    expect(reconcile(kept(5, 10), sameTime)).toEqual({ case: "behind", isKnown: false });
   });
 });

@@ -70,6 +70,6 @@ export async function seedChain(
     MERCHANT_ID,
   ]);
   await registerChain(database, CHAIN_ID, "local");
-  await startCursor(database, CHAIN_ID, 0n, blockOf(0));
+  await startCursor(database, CHAIN_ID, 0n, [blockOf(0)]);
   return registerAssets(database, assets);
 }

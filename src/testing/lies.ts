@@ -122,6 +122,14 @@ export const rpcError =
     body: { jsonrpc: "2.0", id: call.id, error: { code, message } },
   });
 
+/** A JSON-RPC error that says in `data` what is wrong. */
+export const rpcErrorWithData =
+  (code: number, message: string, data: unknown): Lie =>
+  async (call) => ({
+    status: 200,
+    body: { jsonrpc: "2.0", id: call.id, error: { code, message, data } },
+  });
+
 /** As a node that does not offer the method answers. */
 export const methodMissing = (): Lie => async (call) =>
   rpcError(-32601, `the method ${call.method} does not exist/is not available`)(call);
@@ -141,10 +149,27 @@ export const wrongId = (): Lie => async (call) => ({
 /** Within a batch: the item is left out. Alone: nothing but an empty batch. */
 export const missingItem = (): Lie => async () => ({ status: 200, text: "[]" });
 
-async function truth(call: ProxiedCall): Promise<Reply> {
+export async function truth(call: ProxiedCall): Promise<Reply> {
   return { status: 200, body: await call.forward() };
 }
 
 function resultOf(call: ProxiedCall, value: unknown): Reply {
   return { status: 200, body: { jsonrpc: "2.0", id: call.id, result: value } };
 }
+
+/** Refuses a range of logs that is wider than so many blocks, in the words of a provider. */
+export const capRange =
+  (mostBlocks: number, refusal: Lie): Lie =>
+  async (call) => {
+    const [filter] = call.params as [{ fromBlock: string; toBlock: string }];
+    const blocks = Number(filter.toBlock) - Number(filter.fromBlock) + 1;
+    return blocks > mostBlocks ? refusal(call) : truth(call);
+  };
+
+/** Refuses to give more logs than so many at once. */
+export const capResults =
+  (mostLogs: number, refusal: Lie): Lie =>
+  async (call) => {
+    const body = await call.forward();
+    return (body["result"] as unknown[]).length > mostLogs ? refusal(call) : { status: 200, body };
+  };

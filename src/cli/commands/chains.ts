@@ -38,8 +38,7 @@ export async function rescanCommand(
     const watch = await loadAddressWatch(database, systemRandom);
     const context = ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
     await restoreVerification(database, nodes);
-    const { fetchConcurrency } = chain;
-    return rescan({ context, nodes: nodes.backfill, fetchConcurrency, onProgress }, { ...span, only });
+    return rescan({ context, chain, nodes: nodes.backfill, onProgress }, { ...span, only });
   });
   const found = result.deposits.map(({ id, userId, status }) => ({ id, userId, status }));
   return {

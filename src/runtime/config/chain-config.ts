@@ -33,6 +33,7 @@ export function toChainConfig(shape: ChainShape, known: KnownChain | undefined):
     pollIntervalMs: shape.pollInterval ?? pollInterval(blockTimeMs),
     reorgWindow: shape.reorgWindow ?? known?.reorgWindow ?? DEFAULT_REORG_WINDOW,
     fetchConcurrency: shape.fetchConcurrency ?? DEFAULT_FETCH_CONCURRENCY,
+    backfill: shape.backfill,
     // A native coin that is not listed is not looked for at all.
     internal: shape.native?.internal ?? "none",
     nativeSource: shape.native?.source ?? "value",

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { NATIVE_SOURCES } from "../../core/chain.ts";
 import { VERIFICATION_MODES } from "../../core/verification.ts";
+import { BACKFILLS } from "./config.ts";
 import {
   amountText,
   duration,
@@ -77,6 +78,10 @@ export const chainShape = z.strictObject(
     verification: oneOf(
       VERIFICATION_MODES,
       ' ("auto" holds every block to what the chain is seen to prove, "proved" and "bloom" to that level, "none" to nothing)',
+    ).default("auto"),
+    backfill: oneOf(
+      BACKFILLS,
+      ' ("blocks" reads every block of the past, "logs" lets ranges of logs say which, "auto" does so with two nodes)',
     ).default("auto"),
     confirmations: chainPolicy.optional(),
     ownWallets: z.array(walletAddress, { error: "expected a list of addresses" }).default([]),

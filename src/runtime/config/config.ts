@@ -5,6 +5,9 @@ import type { Address } from "../../core/hex.ts";
 import type { VerificationMode } from "../../core/verification.ts";
 import type { LogLevel } from "../logger.ts";
 
+export const BACKFILLS = ["auto", "blocks", "logs"] as const;
+export type Backfill = (typeof BACKFILLS)[number];
+
 export interface Config {
   /** The file it was read from, absolute. */
   readonly file: string;
@@ -66,6 +69,11 @@ export interface ChainConfig {
   readonly reorgWindow: number;
   /** Blocks fetched at once while catching up. */
   readonly fetchConcurrency: number;
+  /**
+   * How the past is read below the finalized block. `blocks`: every block as a whole. `logs`: where the native coin
+   * is not listed, ranges of logs say which blocks to read. `auto`: so, with two nodes and few addresses.
+   */
+  readonly backfill: Backfill;
   /** Inner calls that move the native coin: found by tracing every block, or declared as not looked for. */
   readonly internal: "trace" | "none";
   readonly nativeSource: NativeSource;

@@ -48,6 +48,7 @@ function describeChain(chain: ChainConfig): Record<string, unknown> {
     reorgWindow: chain.reorgWindow,
     fetchConcurrency: chain.fetchConcurrency,
     verification: chain.verification,
+    backfill: chain.backfill,
     ...(native === undefined ? {} : { native: { ...describeAsset(native), internal: chain.internal } }),
     tokens: chain.assets.filter((asset) => asset.token !== null).map(describeAsset),
   };

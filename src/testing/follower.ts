@@ -1,0 +1,76 @@
+/** A follower on a real node and a real database, as a daemon runs it; due deposits are settled at once, not by a job. */
+import { followChain } from "../flow/follow-chain.ts";
+import type { ChainProgress, FollowerParts, IngestedBatch } from "../flow/follower-parts.ts";
+import type { IngestContext } from "../flow/ingest-block.ts";
+import { ingestContextOf } from "../flow/ingest-context.ts";
+import { registerChains } from "../flow/register-chains.ts";
+import { settleDeposits } from "../flow/settle-deposits.ts";
+import { loadAddressWatch } from "../flow/watch-addresses.ts";
+import type { ChainNodes } from "../rpc/chain-nodes.ts";
+import { systemClock } from "../runtime/clock.ts";
+import type { ChainConfig } from "../runtime/config/config.ts";
+import { type Logger, silentLogger } from "../runtime/logger.ts";
+import { systemRandom } from "../runtime/random.ts";
+import type { TestDatabase } from "./database.ts";
+import { testNodes } from "./nodes.ts";
+
+export interface FollowerOptions {
+  readonly chain: ChainConfig;
+  readonly nodes?: ChainNodes;
+  readonly logger?: Logger;
+  readonly onIngested?: (batch: IngestedBatch) => void;
+  readonly onCatchUp?: (progress: ChainProgress) => void;
+  /** In place of settling at once. */
+  readonly settleNow?: () => Promise<void>;
+}
+
+export interface TestFollower {
+  /** What it ended with: nothing when it was stopped. */
+  readonly outcome: Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+export async function startFollower(test: TestDatabase, options: FollowerOptions): Promise<TestFollower> {
+  const { chain } = options;
+  const { database } = test;
+  const nodes = options.nodes ?? testNodes(chain.nodes, { chainId: chain.id });
+  const parts: FollowerParts = {
+    database,
+    chain,
+    nodes,
+    clock: systemClock,
+    logger: options.logger ?? silentLogger,
+    holder: "test",
+    leaseMs: 15_000,
+    metrics: {
+      onIngested: (_chainId, batch) => options.onIngested?.(batch),
+      onReorg: () => undefined,
+      onShortfall: () => undefined,
+    },
+    onCatchUp: options.onCatchUp,
+    ingest: await contextOf(test, chain),
+    wakers: {
+      settleAt: async () => undefined,
+      settleNow: options.settleNow ?? (async () => void (await settleDeposits(database, chain.id))),
+      deliver: async () => undefined,
+      deliverAt: async () => undefined,
+    },
+  };
+  const stopping = new AbortController();
+  const outcome = followChain(parts, stopping.signal).catch((error: unknown) => error);
+  return {
+    outcome,
+    stop: async () => {
+      stopping.abort();
+      await outcome;
+      await nodes.close();
+    },
+  };
+}
+
+/** What ingesting this chain needs, with every address registered until now. */
+export async function contextOf({ database }: TestDatabase, chain: ChainConfig): Promise<IngestContext> {
+  const assetsOf = await registerChains(database, [chain], silentLogger);
+  const watch = await loadAddressWatch(database, systemRandom);
+  return ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
+}
