@@ -256,6 +256,7 @@ describe("reorgs", () => {
     const empty = (length: number) => Array.from({ length }, () => ({}));
     await anvil.mineBranch(point, [{ transactions: [payment] }, ...empty(11)]);
     await waitFor(async () => (await deposits())[0]?.status === "unlocked");
+    await cursorAt(14n);
     const branch = await anvil.mineBranch(point, [{}, { transactions: [payment] }, ...empty(12)]);
     await waitFor(async () => (await state()).state === "halted");
 
