@@ -332,7 +332,7 @@ describe("a rescan by logs", () => {
     await caughtUp();
     await register(late, "late");
     first.resetCalls();
-    const nodes = testNodes([first.url]);
+    const nodes = testNodes([first.url], { verification: "none" });
     stops.push(() => nodes.close());
     const seen: number[] = [];
     const parts = {
