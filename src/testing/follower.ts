@@ -33,7 +33,8 @@ export interface TestFollower {
 export async function startFollower(test: TestDatabase, options: FollowerOptions): Promise<TestFollower> {
   const { chain } = options;
   const { database } = test;
-  const nodes = options.nodes ?? testNodes(chain.nodes, { chainId: chain.id, verification: chain.verification });
+  const nodes =
+    options.nodes ?? testNodes(chain.nodes, { chainId: chain.id, verification: chain.verification });
   const parts: FollowerParts = {
     database,
     chain,
