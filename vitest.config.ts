@@ -2,6 +2,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    // Those run for minutes or hours, by `npm run test:long`.
+    exclude: ["**/node_modules/**", "**/*.long.test.ts"],
     include: ["src/**/*.test.ts", "scripts/**/*.test.ts", "examples/**/*.test.ts"],
     globalSetup: ["src/testing/global-setup.ts"],
     setupFiles: ["src/testing/setup-file.ts"],

@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import type { Address } from "../core/hex.ts";
 import { expectBooksToHold } from "./audit.ts";
-import { scanChain, totalsOf } from "./chain-scan.ts";
+import { type ScanOptions, scanChain, totalsOf } from "./chain-scan.ts";
 import type { Rig } from "./rig.ts";
 
 /**
@@ -11,9 +11,13 @@ import type { Rig } from "./rig.ts";
  *
  * @param users address by user id
  */
-export async function expectAgreement(rig: Rig, users: Readonly<Record<string, Address>>): Promise<void> {
+export async function expectAgreement(
+  rig: Rig,
+  users: Readonly<Record<string, Address>>,
+  options: ScanOptions = {},
+): Promise<void> {
   await expectBooksToHold(rig.test.database);
-  const scanned = await scanChain(rig.anvil, Object.values(users), [rig.token.address]);
+  const scanned = await scanChain(rig.anvil, Object.values(users), [rig.token.address], options);
   expect(await availableOf(rig, users)).toEqual(totalsOf(scanned));
 
   const standing = await rig.test.database.query<{ count: bigint }>(

@@ -16,11 +16,17 @@ export interface ChainDeposit {
   readonly blockNumber: bigint;
 }
 
+export interface ScanOptions {
+  /** Value that contracts moved too, by `trace_block`. */
+  readonly innerCalls?: boolean;
+}
+
 /** Every movement of value to one of these addresses on the canonical chain, whatever its size. */
 export async function scanChain(
   anvil: TestNode,
   watched: readonly Address[],
   tokens: readonly Address[],
+  options: ScanOptions = {},
 ): Promise<ChainDeposit[]> {
   const addresses = new Set(watched.map((address) => address.toLowerCase()));
   const listed = new Set(tokens.map((token) => token.toLowerCase()));
@@ -47,8 +53,40 @@ export async function scanChain(
         found.push({ ...seenIn, to, token, amountBaseUnits: log.args.value });
       }
     }
+    if (options.innerCalls === true) found.push(...(await scanInnerCalls(anvil, blockNumber, addresses)));
   }
   return found;
+}
+
+interface FlatTrace {
+  readonly type: string;
+  readonly action: { readonly callType?: string; readonly to?: Address; readonly value?: string };
+  readonly error?: string;
+  readonly traceAddress: readonly number[];
+  readonly transactionHash: string;
+}
+
+async function scanInnerCalls(
+  anvil: TestNode,
+  blockNumber: bigint,
+  addresses: ReadonlySet<string>,
+): Promise<ChainDeposit[]> {
+  const traces = await anvil.request<FlatTrace[]>("trace_block", [`0x${blockNumber.toString(16)}`]);
+  const failed = traces.filter((trace) => trace.error !== undefined && trace.error !== null);
+  const isUndone = (trace: FlatTrace) =>
+    failed.some(
+      (each) =>
+        each.transactionHash === trace.transactionHash &&
+        each.traceAddress.every((step, depth) => trace.traceAddress[depth] === step),
+    );
+  return traces.flatMap((trace) => {
+    const { callType, to, value } = trace.action;
+    const isInner = trace.type === "call" && callType === "call" && trace.traceAddress.length > 0;
+    if (!isInner || to === undefined || !addresses.has(to) || BigInt(value ?? 0) === 0n || isUndone(trace))
+      return [];
+    const amountBaseUnits = BigInt(value ?? 0);
+    return [{ to, token: null, amountBaseUnits, txHash: trace.transactionHash, blockNumber }];
+  });
 }
 
 /** Sums by `address:token`, with `native` for the coin. */

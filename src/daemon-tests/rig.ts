@@ -4,12 +4,12 @@
  * callbacks, of the books and of the chain.
  */
 import { afterAll } from "vitest";
-import { EVENT_TYPES } from "../core/event.ts";
+import { EVENT_TYPES, type EventType } from "../core/event.ts";
 import { type Address, hexToBytes } from "../core/hex.ts";
 import { type AnvilOptions, startAnvil } from "../testing/anvil.ts";
 import { createDaemon, type Daemon } from "../testing/daemon.ts";
 import type { DaemonApi, DepositView } from "../testing/daemon-api.ts";
-import { chainOf, type DaemonConfig } from "../testing/daemon-config.ts";
+import { chainOf, type DaemonChain, type DaemonConfig } from "../testing/daemon-config.ts";
 import { killLeakedProcesses } from "../testing/daemon-process.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { addressOf } from "../testing/factory.ts";
@@ -26,10 +26,14 @@ export interface RigOptions {
   readonly node?: () => Promise<TestNode>;
   /** Where the daemon finds the chain, if not at the node itself. */
   readonly nodeUrl?: (anvil: TestNode) => Promise<string>;
+  /** The nodes of the daemon's config, if they are not the one node itself. */
+  readonly nodes?: (anvil: TestNode) => Promise<DaemonChain["nodes"]>;
   /** Where the daemon finds the database, if not at the server itself. */
   readonly databaseUrl?: (url: string) => Promise<string>;
   /** Over the chain's part of the config. */
   readonly chain?: Readonly<Record<string, unknown>>;
+  /** What the merchant is told of; all that befalls a deposit, if it is not given. */
+  readonly events?: readonly EventType[];
   /** Over the config's other parts. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -90,7 +94,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const { api } = daemon;
   const endpoint = await api.createEndpoint(
     receiver.url,
-    EVENT_TYPES.filter((type) => type.startsWith("deposit.")),
+    options.events ?? EVENT_TYPES.filter((type) => type.startsWith("deposit.")),
   );
   receiver.useSecret(endpoint.secret);
 
@@ -145,6 +149,7 @@ async function configOf(
   token: TestToken,
 ): Promise<DaemonConfig> {
   const nodeUrl = await options.nodeUrl?.(anvil);
+  const nodes = await options.nodes?.(anvil);
   const node = nodeUrl === undefined ? anvil : { chainId: anvil.chainId, url: nodeUrl };
   const tokens = [
     { currency: "USDT", address: token.address, decimals: token.decimals, minimum: "0.000001" },
@@ -156,7 +161,11 @@ async function configOf(
       chainOf(
         node,
         { tokens },
-        { confirmations: { credit: CREDIT_DEPTH, unlock: UNLOCK_DEPTH }, ...options.chain },
+        {
+          confirmations: { credit: CREDIT_DEPTH, unlock: UNLOCK_DEPTH },
+          ...(nodes === undefined ? {} : { nodes }),
+          ...options.chain,
+        },
       ),
     ],
     ...(options.config === undefined ? {} : { more: options.config }),

@@ -1,8 +1,9 @@
 /** Deposits that keep coming while blocks are mined, from a seed, so that a run that found something can be run again. */
-import { encodeFunctionData } from "viem";
+import { encodeFunctionData, zeroAddress } from "viem";
 import type { Address } from "../core/hex.ts";
 import { systemClock } from "../runtime/clock.ts";
-import { tokenAbi } from "../testing/contracts.ts";
+import { batcherAbi, forwarderAbi, tokenAbi } from "../testing/contracts.ts";
+import type { TestTransaction } from "../testing/test-transactions.ts";
 import type { Rig } from "./rig.ts";
 
 /** Evenly spread in [0, 1). Mulberry32: small, and the same everywhere. */
@@ -27,8 +28,15 @@ export interface TrafficOptions {
   readonly users: readonly Address[];
   readonly random: () => number;
   readonly pauseMs: number;
+  /** Some payments go through these, and some fail within them. */
+  readonly contracts?: PayingContracts;
   /** How often, of all blocks, the last few are mined again as a competing branch. */
   readonly reorgShare?: number;
+}
+
+export interface PayingContracts {
+  readonly batcher: Address;
+  readonly forwarder: Address;
 }
 
 const ETHER = 10n ** 18n;
@@ -78,16 +86,67 @@ async function mineReorg(rig: Rig, options: TrafficOptions): Promise<number> {
   return payments.length;
 }
 
-function somePayments(rig: Rig, options: TrafficOptions) {
-  const { random, users } = options;
+function somePayments(rig: Rig, options: TrafficOptions): TestTransaction[] {
+  const { random } = options;
   const count = 1 + Math.floor(random() * 4);
   return Array.from({ length: count }, () => {
-    const to = users[Math.floor(random() * users.length)] as Address;
-    const units = BigInt(1 + Math.floor(random() * 1_000));
-    if (random() < 0.5) return { to, valueWei: units * (ETHER / 1_000n) };
-    return {
-      to: rig.token.address,
-      data: encodeFunctionData({ abi: tokenAbi, functionName: "transfer", args: [to, units * 1_000_000n] }),
-    };
+    const kinds =
+      options.contracts === undefined ? DIRECT : [...DIRECT, ...throughContracts(options.contracts)];
+    const kind = kinds[Math.floor(random() * kinds.length)] ?? payCoins;
+    return kind({
+      rig,
+      pick: () => pickUser(options),
+      units: () => BigInt(1 + Math.floor(random() * 1_000)),
+    });
   });
+}
+
+function pickUser({ random, users }: TrafficOptions): Address {
+  return users[Math.floor(random() * users.length)] as Address;
+}
+
+interface Ingredients {
+  readonly rig: Rig;
+  pick(): Address;
+  units(): bigint;
+}
+
+type PaymentKind = (ingredients: Ingredients) => TestTransaction;
+
+const MILLI = ETHER / 1_000n;
+const TOKEN_UNIT = 1_000_000n;
+
+const payCoins: PaymentKind = ({ pick, units }) => ({ to: pick(), valueWei: units() * MILLI });
+
+const payTokens: PaymentKind = ({ rig, pick, units }) => ({
+  to: rig.token.address,
+  data: encodeFunctionData({ abi: tokenAbi, functionName: "transfer", args: [pick(), units() * TOKEN_UNIT] }),
+});
+
+const DIRECT: readonly PaymentKind[] = [payCoins, payTokens];
+
+/** Batches of coins and tokens, an inner call, one that is undone inside, and one that fails as a whole. */
+function throughContracts({ batcher, forwarder }: PayingContracts): PaymentKind[] {
+  const forward =
+    (functionName: "forward" | "forwardAndRevertInside"): PaymentKind =>
+    ({ pick, units }) => ({
+      to: forwarder,
+      valueWei: units() * MILLI,
+      data: encodeFunctionData({ abi: forwarderAbi, functionName, args: [pick()] }),
+    });
+  const batch: PaymentKind = ({ rig, pick, units }) => {
+    const coins = [1, 2].map(() => ({ token: zeroAddress, to: pick(), value: units() * MILLI }));
+    const tokens = [1, 2].map(() => ({ token: rig.token.address, to: pick(), value: units() * TOKEN_UNIT }));
+    return {
+      to: batcher,
+      valueWei: coins.reduce((sum, { value }) => sum + value, 0n),
+      data: encodeFunctionData({ abi: batcherAbi, functionName: "pay", args: [[...coins, ...tokens]] }),
+    };
+  };
+  const failing: PaymentKind = ({ rig, pick }) => ({
+    to: rig.token.address,
+    valueWei: MILLI, // which the token does not take
+    data: encodeFunctionData({ abi: tokenAbi, functionName: "transfer", args: [pick(), TOKEN_UNIT] }),
+  });
+  return [batch, forward("forward"), forward("forwardAndRevertInside"), failing];
 }

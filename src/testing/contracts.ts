@@ -61,6 +61,7 @@ export const CONTRACTS = [
   "Leaver",
   "Maker",
   "Vault",
+  "Echo",
 ] as const;
 export type ContractName = (typeof CONTRACTS)[number];
 

@@ -70,6 +70,51 @@ export const dropLog = (logIndex: number): Lie =>
     });
   });
 
+/** Adds a log that nobody emitted to the last of the block's receipts that has one. */
+export const inventLog = (log: {
+  readonly address: string;
+  readonly topics: readonly string[];
+  readonly data: string;
+}): Lie =>
+  changed((receipts) => {
+    const list = receipts as Receipt[];
+    const at = list.findLastIndex((receipt) => receipt.logs.length > 0);
+    const last = list[at]?.logs.at(-1) as RpcBody | undefined;
+    if (last === undefined) return receipts;
+    const logIndex = `0x${(Number(last["logIndex"]) + 1).toString(16)}`;
+    const added = { ...last, ...log, logIndex };
+    return list.map((receipt, index) =>
+      index === at ? { ...receipt, logs: [...receipt.logs, added] } : receipt,
+    );
+  });
+
+/** Says of every transaction of a whole block that it moved this much more. */
+export const inventValue = (moreWei: bigint): Lie =>
+  changed((block) => {
+    const whole = block as { transactions: RpcBody[] } & RpcBody;
+    const transactions = whole.transactions.map((transaction) => ({
+      ...transaction,
+      value: `0x${(BigInt(String(transaction["value"])) + moreWei).toString(16)}`,
+    }));
+    return { ...whole, transactions };
+  });
+
+/** The head is so many blocks further than it is, and nobody has the blocks between. */
+export const jumpAhead =
+  (blocks: number): Lie =>
+  async (call) => {
+    const body = await call.forward();
+    const header = body["result"] as RpcBody | null;
+    if (call.params[0] !== "latest" || header === null) return { status: 200, body };
+    const number = `0x${(Number(header["number"]) + blocks).toString(16)}`;
+    return resultOf(call, {
+      ...header,
+      number,
+      hash: `0x${"5".repeat(64)}`,
+      parentHash: `0x${"6".repeat(64)}`,
+    });
+  };
+
 /** Answers for another block than it was asked for, e.g. one of another branch. */
 export const aboutBlock =
   (hash: string): Lie =>

@@ -80,6 +80,13 @@ contract Vault {
     constructor() payable {}
 }
 
+/// What it is paid is also told by a log of the native coin's own address, as EIP-7708 has it.
+contract Echo {
+    receive() external payable {
+        Forger(0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE).forge(msg.sender, address(this), msg.value);
+    }
+}
+
 /// Makes contracts with value, at addresses known beforehand (EIP-1014).
 contract Maker {
     function make(bytes32 salt) external payable {

@@ -55,6 +55,8 @@ contract Token {
 
 /// Refuses by answering false instead of reverting, and emits nothing, as some old tokens do.
 contract RefusingToken {
+    uint8 public constant decimals = 6;
+
     function transfer(address, uint256) external pure returns (bool) {
         return false;
     }
@@ -62,6 +64,8 @@ contract RefusingToken {
 
 /// Emits logs that look like, or nearly like, a Transfer, and moves nothing.
 contract Forger {
+    uint8 public constant decimals = 6;
+
     event Transfer(address indexed from, address indexed to, uint256 value);
 
     bytes32 private constant TRANSFER = keccak256("Transfer(address,address,uint256)");
