@@ -254,6 +254,7 @@ async function listen(parts: ListenParts, closing: Closing): Promise<string> {
     http: config.http,
     chainIds: config.chains.map((chain) => chain.id),
     allowPrivateTargets: config.callbacks.allowPrivateTargets,
+    firstDelayMs: config.callbacks.scheduleMs[0] ?? 0,
     random: systemRandom,
     readiness: () => readReadiness(readinessParts),
   });

@@ -99,6 +99,7 @@ async function deliverAll(
       timeoutMs: 15_000,
       scheduleMs: [0, 5_000],
       allowPrivateTargets: true,
+      disableAfterMs: 86_400_000,
       concurrency: CONCURRENCY,
     }),
     sweepIntervalMs: 60_000,

@@ -13,7 +13,7 @@ export const DEPOSIT_EVENT_TYPES = [
 ] as const satisfies readonly `deposit.${DepositStatus}`[];
 
 /** Every type an endpoint may name. */
-export const EVENT_TYPES = [...DEPOSIT_EVENT_TYPES, "endpoint.test"] as const;
+export const EVENT_TYPES = [...DEPOSIT_EVENT_TYPES, "endpoint.test", "endpoint.disabled"] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
 /**

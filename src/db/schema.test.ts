@@ -11,6 +11,7 @@ const POSTGRES_TYPES: Readonly<Record<string, string>> = {
   Bytes: "bytea",
   DateTime: "timestamptz",
   "String[]": "_text",
+  "Int[]": "_int4",
 };
 
 interface Column {

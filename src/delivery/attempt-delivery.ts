@@ -48,9 +48,13 @@ export function logAttempt(
   logger: Logger,
   claim: ClaimedDelivery,
   outcome: AttemptOutcome,
-  decision: Decision,
-  disablesEndpoint: boolean,
+  follows: {
+    readonly decision: Decision;
+    readonly disablesEndpoint: boolean;
+    readonly pauseMs: number | null;
+  },
 ): void {
+  const { decision, disablesEndpoint, pauseMs } = follows;
   const fields = {
     delivery_id: publicDeliveryId(claim.deliveryId),
     event_id: publicEventId(claim.eventId),
@@ -70,6 +74,7 @@ export function logAttempt(
     first_byte_ms: outcome.phases.firstByteMs,
     decision: decision.next,
     next_attempt_in_ms: "waitMs" in decision ? decision.waitMs : null,
+    pauses_endpoint_ms: pauseMs,
     disables_endpoint: disablesEndpoint,
   };
   if (decision.next === "failed" || disablesEndpoint) logger.warn("Attempted delivery", fields);

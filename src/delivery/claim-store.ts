@@ -37,6 +37,10 @@ export interface ClaimedDelivery {
   readonly keys: readonly SealedKey[];
   /** JSON of the headers that the merchant wants with it. */
   readonly sealedHeaders: Buffer | null;
+  /** The endpoint's own schedule; `null`: the config's. */
+  readonly scheduleMs: readonly number[] | null;
+  /** The endpoint was paused: whether it is well again is not known yet. */
+  readonly isProbe: boolean;
 }
 
 export interface ClaimRequest {
@@ -68,7 +72,8 @@ const WINDOW = 500;
  *
  * scanned  endpoints with due rows, by skipping through the index from one to the next: one probe each,
  *          however many rows an endpoint has
- * ready    those of them with a row to attempt now, enabled, and with room left in this process
+ * ready    those of them with a row to attempt now, enabled, not paused, and with room left in this process; one
+ *          attempt at a time of those whose pause is over, until one succeeds
  * picked   the same share from each, in turn, oldest first; locked, passing over what others are claiming
  */
 const CLAIM = `
@@ -84,9 +89,12 @@ const CLAIM = `
     WHERE s.position < ${WINDOW}
   ), ready AS (
     SELECT p.id, p.merchant_id, p.url, p.secret, p.signature, p.headers, p.previous_signature,
-      CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous_secret, coalesce(known.free, $3) AS free
+      CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous_secret,
+      nullif(p.schedule_ms, '{}') AS schedule_ms, p.paused_until IS NOT NULL AS is_probe,
+      CASE WHEN p.paused_until IS NULL THEN coalesce(known.free, $3) ELSE least(coalesce(known.free, $3), 1) END AS free
     FROM scanned s
     JOIN endpoints p ON p.id = s.endpoint_id AND p.status = 'enabled' AND p.deleted_at IS NULL
+      AND (p.paused_until IS NULL OR p.paused_until <= now())
     LEFT JOIN unnest($4::text[], $5::integer[]) AS known(id, free) ON known.id = p.id
     WHERE s.next_attempt_at <= now() AND coalesce(known.free, $3) > 0 AND EXISTS (
       SELECT FROM deliveries d WHERE d.endpoint_id = p.id AND d.state = 'due' AND d.next_attempt_at <= now()
@@ -108,7 +116,7 @@ const CLAIM = `
     SET attempt = d.attempt + 1, claimed_until = now() + $6::integer * interval '1 millisecond'
     FROM picked p WHERE d.id = p.delivery_id
     RETURNING d.id AS delivery_id, d.attempt, d.schedule_base, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url,
-      p.secret, p.signature, p.previous_secret, p.previous_signature, p.headers, p.share
+      p.secret, p.signature, p.previous_secret, p.previous_signature, p.headers, p.schedule_ms, p.is_probe, p.share
   ), looked AS (
     SELECT max(position) AS count, max(endpoint_id) AS last FROM scanned
   )
@@ -135,6 +143,8 @@ interface ClaimRow {
   previous_secret: Buffer | null;
   previous_signature: SignatureScheme | null;
   headers: Buffer | null;
+  schedule_ms: number[] | null;
+  is_probe: boolean;
   /** How many of this endpoint were asked for. */
   share: number;
   event_type: string;
@@ -191,6 +201,8 @@ function toClaim(deliveryId: string, row: ClaimRow): ClaimedDelivery {
     url: row.url,
     keys: keysOf(row),
     sealedHeaders: row.headers,
+    scheduleMs: row.schedule_ms,
+    isProbe: row.is_probe,
   };
 }
 

@@ -15,6 +15,9 @@ beforeAll(async () => {
 afterAll(() => test.drop());
 beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events, replays, endpoints"));
 
+const record = (attempts: readonly RecordedAttempt[], disableAfterMs = 5 * 86_400_000) =>
+  recordOutcomes(test.database, attempts, { disableAfterMs, fraction: 0.5 });
+
 async function claim(request: Partial<ClaimRequest> = {}): Promise<ClaimedDelivery[]> {
   const given = {
     limit: 100,
@@ -45,6 +48,7 @@ function delivered(claimed: ClaimedDelivery): RecordedAttempt {
     outcome: OK,
     decision: { next: "delivered" },
     disablesEndpoint: false,
+    pauseMs: null,
     startedMsAgo: 5,
   };
 }
@@ -242,9 +246,9 @@ describe("recordOutcomes", () => {
     await insertEndpoints("end_a");
     await insertDeliveries(test.database, ["end_a"], 3);
     const claims = await claim();
-    const result = await recordOutcomes(test.database, claims.map(delivered));
+    const result = await record(claims.map(delivered));
     expect(result.deliveryIds).toEqual(new Set(claims.map(({ deliveryId }) => deliveryId)));
-    expect(result.disabledEndpointIds).toEqual([]);
+    expect(result.disabled).toEqual([]);
     const [first] = claims;
     const { delivery, attempts } = await getDelivery(test.database, MERCHANT_ID, first?.deliveryId ?? "");
     expect(delivery).toMatchObject({ state: "delivered", nextAttemptAt: null });
@@ -263,7 +267,7 @@ describe("recordOutcomes", () => {
   it("G1: puts off what is to be tried again, and counts the failed attempt", async () => {
     await insertEndpoints("end_a");
     await insertDeliveries(test.database, ["end_a"]);
-    await recordOutcomes(test.database, [retried(only(await claim()), 60_000)]);
+    await record([retried(only(await claim()), 60_000)]);
     expect(await claim()).toEqual([]);
     const inMs = await nextAttemptInMs(test.database);
     expect(inMs).toBeGreaterThan(55_000);
@@ -277,10 +281,7 @@ describe("recordOutcomes", () => {
     await insertDeliveries(test.database, ["end_a"], 2);
     const [first, second] = await claim();
     if (first === undefined || second === undefined) throw new Error("nothing claimed");
-    await recordOutcomes(test.database, [
-      { ...retried(first, 0), decision: { next: "failed" } },
-      delivered(second),
-    ]);
+    await record([{ ...retried(first, 0), decision: { next: "failed" } }, delivered(second)]);
     const failed = await listDeliveries(test.database, {
       merchantId: MERCHANT_ID,
       state: "failed",
@@ -296,12 +297,9 @@ describe("recordOutcomes", () => {
     const frozen = only(await claim());
     await expireClaims();
     const taken = only(await claim());
-    expect(
-      (await recordOutcomes(test.database, [{ ...delivered(frozen), decision: { next: "failed" } }]))
-        .deliveryIds.size,
-    ).toBe(0);
-    expect((await recordOutcomes(test.database, [delivered(taken)])).deliveryIds.size).toBe(1);
-    expect((await recordOutcomes(test.database, [delivered(taken)])).deliveryIds.size).toBe(0);
+    expect((await record([{ ...delivered(frozen), decision: { next: "failed" } }])).deliveryIds.size).toBe(0);
+    expect((await record([delivered(taken)])).deliveryIds.size).toBe(1);
+    expect((await record([delivered(taken)])).deliveryIds.size).toBe(0);
     const { delivery, attempts } = await getDelivery(test.database, MERCHANT_ID, taken.deliveryId);
     expect(delivery.state).toBe("delivered");
     expect(attempts).toHaveLength(1);
@@ -316,7 +314,7 @@ describe("recordOutcomes", () => {
         ? { ...retried(each, 0), outcome: GONE, disablesEndpoint: true }
         : delivered(each),
     );
-    expect((await recordOutcomes(test.database, outcomes)).disabledEndpointIds).toEqual(["end_a"]);
+    expect((await record(outcomes)).disabled).toMatchObject([{ id: "end_a", reason: "gone" }]);
     const [row] = await test.database.query(
       "SELECT status, disabled_reason FROM endpoints WHERE id = 'end_a'",
     );
@@ -330,10 +328,120 @@ describe("recordOutcomes", () => {
     await insertDeliveries(test.database, ["end_a"]);
     const claimed = only(await claim());
     await test.database.query("UPDATE endpoints SET url = 'https://moved.example/' WHERE id = 'end_a'");
-    const recorded = await recordOutcomes(test.database, [
-      { ...retried(claimed, 0), outcome: GONE, disablesEndpoint: true },
+    const recorded = await record([{ ...retried(claimed, 0), outcome: GONE, disablesEndpoint: true }]);
+    expect(recorded).toEqual({
+      deliveryIds: new Set([claimed.deliveryId]),
+      disabled: [],
+      pausedEndpointIds: [],
+    });
+  });
+});
+
+describe("the breaker", () => {
+  const endpoint = async () => {
+    const [row] = await test.database.query<{
+      failures: number;
+      pauses: number;
+      paused_s: number | null;
+      failing: boolean;
+      status: string;
+      disabled_reason: string | null;
+    }>(
+      `SELECT failures, pauses, extract(epoch FROM paused_until - now())::double precision AS paused_s,
+         failing_since IS NOT NULL AS failing, status, disabled_reason FROM endpoints WHERE id = 'end_a'`,
+    );
+    return row;
+  };
+  const endPause = () =>
+    test.database.query("UPDATE endpoints SET paused_until = now() - interval '1 second'");
+  const failed = (claimed: ClaimedDelivery) => retried(claimed, 60_000);
+
+  it("G4: opens after five failures in a row, for 5, 10, 20, 40, 60, 60 seconds", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 40);
+    await record((await claim({ limit: 4 })).map(failed));
+    expect(await endpoint()).toMatchObject({ failures: 4, pauses: 0, paused_s: null, failing: true });
+    const pauses: number[] = [];
+    for (let opened = 1; opened <= 6; opened++) {
+      const { pausedEndpointIds } = await record((await claim({ limit: 1 })).map(failed));
+      expect(pausedEndpointIds).toEqual(["end_a"]);
+      pauses.push(Math.round((await endpoint())?.paused_s ?? 0));
+      expect(await claim()).toEqual([]);
+      await endPause();
+    }
+    expect(pauses).toEqual([5, 10, 20, 40, 60, 60]);
+  });
+
+  it("G4: lets one through when a pause is over, and all after a success", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 40);
+    await record((await claim({ limit: 5 })).map(failed));
+    await endPause();
+    const probe = only(await claim());
+    expect(probe.isProbe).toBe(true);
+    await record([delivered(probe)]);
+    expect(await endpoint()).toMatchObject({ failures: 0, pauses: 0, paused_s: null, failing: false });
+    expect((await claim({ limit: 20 })).map(({ isProbe }) => isProbe)).toEqual(Array(20).fill(false));
+  });
+
+  it("G4: uses up no attempts of what waits behind a pause", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 40);
+    await record((await claim({ limit: 5 })).map(failed));
+    expect(await claim()).toEqual([]);
+    const rows = await test.database.query(
+      "SELECT attempt, count(*)::integer AS count FROM deliveries GROUP BY 1 ORDER BY 1",
+    );
+    expect(rows).toEqual([
+      { attempt: 0, count: 35 },
+      { attempt: 1, count: 5 },
     ]);
-    expect(recorded).toEqual({ deliveryIds: new Set([claimed.deliveryId]), disabledEndpointIds: [] });
+    // Whoever waits for the next retry is told of the end of the pause too.
+    expect(await nextAttemptInMs(test.database)).toBeLessThan(7_000);
+  });
+
+  it("G3: is opened by one outcome that says so, for as long as it says, and by a success beside it not closed", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 3);
+    const [first, second] = await claim({ limit: 2 });
+    if (first === undefined || second === undefined) throw new Error("nothing claimed");
+    await record([{ ...failed(first), pauseMs: 75_000 }, delivered(second)]);
+    const { paused_s = 0, failing } = (await endpoint()) ?? {};
+    expect(Math.round(paused_s ?? 0)).toBe(75);
+    expect(failing).toBe(false);
+    expect(await claim()).toEqual([]);
+  });
+
+  it("G1: disables an endpoint that failed for days, told by an attempt that fails, and not by one long ago", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 3);
+    const failingSince = (days: number, lastHoursAgo: number) =>
+      test.database.query(
+        `UPDATE endpoints SET failing_since = now() - $1::integer * interval '1 day',
+           last_failed_at = now() - $2::integer * interval '1 hour'`,
+        [days, lastHoursAgo],
+      );
+    await failingSince(6, 48); // silent since: what failed then says nothing of now
+    expect((await record([failed(only(await claim({ limit: 1 })))])).disabled).toEqual([]);
+    expect(await endpoint()).toMatchObject({ status: "enabled", failing: true });
+    await failingSince(4, 1);
+    expect((await record([failed(only(await claim({ limit: 1 })))])).disabled).toEqual([]);
+    await failingSince(6, 1);
+    const { disabled } = await record([failed(only(await claim({ limit: 1 })))]);
+    expect(disabled).toMatchObject([{ id: "end_a", merchantId: MERCHANT_ID, reason: "failing" }]);
+    expect(await endpoint()).toMatchObject({ status: "disabled", disabled_reason: "failing" });
+  });
+
+  it("takes outcomes of two recorders at once, whatever their order, without a deadlock", async () => {
+    const ids = ["end_a", "end_b", "end_c", "end_d"];
+    await insertEndpoints(...ids);
+    await insertDeliveries(test.database, ids, 30);
+    const all = await claim({ limit: 120, perEndpoint: 30 });
+    const halves = [all.filter((_, n) => n % 2 === 0), all.filter((_, n) => n % 2 === 1).reverse()];
+    for (let part = 0; part < 15; part++) {
+      await Promise.all(halves.map((half) => record(half.slice(part * 4, part * 4 + 4).map(failed))));
+    }
+    expect(await endpoint()).toMatchObject({ failures: 30 });
   });
 });
 
@@ -365,7 +473,7 @@ describe("deleted endpoints", () => {
     const underWay = only(await claim({ limit: 1 }));
     await test.database.query("UPDATE endpoints SET deleted_at = now() WHERE id = 'end_a'");
     expect(await failDeliveriesOfDeletedEndpoints(test.database, 100)).toBe(2);
-    expect((await recordOutcomes(test.database, [delivered(underWay)])).deliveryIds.size).toBe(1);
+    expect((await record([delivered(underWay)])).deliveryIds.size).toBe(1);
     const states = await listDeliveries(test.database, {
       merchantId: MERCHANT_ID,
       endpointId: "end_a",

@@ -1,15 +1,20 @@
 /** What the deliverer's sweep looks for among the deliveries that nobody holds. */
 import type { Sql } from "../db/database.ts";
 
-/** Milliseconds until the next attempt that is not due yet; `null` when none waits. */
+/** Milliseconds until the next attempt that is not due yet, or the end of a pause; `null` when none waits. */
 export async function nextAttemptInMs(sql: Sql): Promise<number | null> {
-  const [row] = await sql.query<{ ms: number }>(
-    `SELECT extract(epoch FROM d.next_attempt_at - now())::double precision * 1000 AS ms
-     FROM deliveries d JOIN endpoints p ON p.id = d.endpoint_id
-     WHERE d.state = 'due' AND d.next_attempt_at > now() AND p.status = 'enabled' AND p.deleted_at IS NULL
-     ORDER BY d.next_attempt_at LIMIT 1`,
+  const [row] = await sql.query<{ ms: number | null }>(
+    `SELECT extract(epoch FROM least((
+       SELECT d.next_attempt_at FROM deliveries d JOIN endpoints p ON p.id = d.endpoint_id
+       WHERE d.state = 'due' AND d.next_attempt_at > now() AND p.status = 'enabled' AND p.deleted_at IS NULL
+       ORDER BY d.next_attempt_at LIMIT 1
+     ), (
+       SELECT min(p.paused_until) FROM endpoints p
+       WHERE p.paused_until > now() AND p.status = 'enabled' AND p.deleted_at IS NULL
+         AND EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = p.id AND d.state = 'due')
+     )) - now())::double precision * 1000 AS ms`,
   );
-  return row === undefined ? null : Math.ceil(row.ms);
+  return row === undefined || row.ms === null ? null : Math.ceil(row.ms);
 }
 
 /** Ends what is still due to deleted endpoints: nobody will send it any more. At most `limit` at once. */
@@ -27,4 +32,15 @@ export async function failDeliveriesOfDeletedEndpoints(sql: Sql, limit: number):
     [limit],
   );
   return rows.length;
+}
+
+/**
+ * The first attempt's delay of the schedule in force, for endpoints without one of their own: those who write events
+ * find it in the endpoint's row.
+ */
+export async function keepFirstDelay(sql: Sql, firstDelayMs: number): Promise<void> {
+  await sql.query(
+    "UPDATE endpoints SET first_delay_ms = $1 WHERE schedule_ms = '{}' AND first_delay_ms <> $1",
+    [firstDelayMs],
+  );
 }

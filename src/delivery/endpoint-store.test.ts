@@ -13,7 +13,7 @@ import {
   updateEndpoint,
 } from "./endpoint-store.ts";
 
-const PUBLIC_ONLY = { allowPrivateTargets: false };
+const PUBLIC_ONLY = { allowPrivateTargets: false, firstDelayMs: 0 };
 let test: TestDatabase;
 
 beforeAll(async () => {

@@ -14,10 +14,10 @@ export const ENDPOINT_STATUSES = ["enabled", "disabled"] as const;
 export type EndpointStatus = (typeof ENDPOINT_STATUSES)[number];
 
 /**
- * Why an endpoint is disabled: the merchant did it, or the endpoint answered 410 Gone. What happens meanwhile is
- * kept, and sent when it is enabled again.
+ * Why an endpoint is disabled: the merchant did it, the endpoint answered 410 Gone, or its attempts failed for days.
+ * What happens meanwhile is kept, and sent when it is enabled again.
  */
-export const DISABLED_REASONS = ["by_merchant", "gone"] as const;
+export const DISABLED_REASONS = ["by_merchant", "gone", "failing"] as const;
 
 export interface Endpoint {
   readonly id: string;
@@ -33,6 +33,12 @@ export interface Endpoint {
   readonly previousKeyUntil: Date | null;
   /** Of the headers that the merchant wants with its callbacks; their values are not shown. */
   readonly headerNames: readonly string[];
+  /** Its own waits before each attempt; `null`: the config's. */
+  readonly scheduleMs: readonly number[] | null;
+  /** Since when no attempt has succeeded; `null` while all is well. */
+  readonly failingSince: Date | null;
+  /** Until when nothing is sent to it; may have passed. */
+  readonly pausedUntil: Date | null;
   readonly createdAt: Date;
 }
 
@@ -42,10 +48,14 @@ export interface EndpointChanges {
   readonly status?: EndpointStatus;
   /** In place of those it has; an empty map takes them away. */
   readonly headers?: CustomHeaders;
+  /** `null`: the config's from now on. */
+  readonly scheduleMs?: readonly number[] | null;
 }
 
-export interface UrlPolicy {
+export interface EndpointPolicy {
   readonly allowPrivateTargets: boolean;
+  /** Of the config's schedule. */
+  readonly firstDelayMs: number;
 }
 
 export interface WantedEndpoint {
@@ -56,6 +66,7 @@ export interface WantedEndpoint {
   /** `v1` if none is named. */
   readonly signature?: SignatureScheme;
   readonly headers?: CustomHeaders;
+  readonly scheduleMs?: readonly number[] | null;
 }
 
 export interface EndpointParts {
@@ -72,7 +83,7 @@ export interface EndpointParts {
 export async function createEndpoint(
   parts: EndpointParts,
   wanted: WantedEndpoint,
-  policy: UrlPolicy,
+  policy: EndpointPolicy,
 ): Promise<{ endpoint: Endpoint; secret: string | null }> {
   const { href: url } = assertCallbackUrl(wanted.url, policy);
   const events = wanted.events === undefined ? [...DEFAULT_EVENT_TYPES] : parseEventTypes(wanted.events);
@@ -81,8 +92,9 @@ export async function createEndpoint(
   const id = `end_${parts.random.bytes(10).toString("hex")}`;
   // In SQL, so that it joins the transaction of an idempotent request: a crash must not leave a second endpoint.
   const [row] = await parts.database.query<{ created_at: Date }>(
-    `INSERT INTO endpoints (id, merchant_id, url, events, secret, signature, public_key, headers, header_names)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING created_at`,
+    `INSERT INTO endpoints (id, merchant_id, url, events, secret, signature, public_key, headers, header_names,
+       schedule_ms, first_delay_ms)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING created_at`,
     [
       id,
       wanted.merchantId,
@@ -93,6 +105,8 @@ export async function createEndpoint(
       secret.publicKey,
       sealed,
       names,
+      wanted.scheduleMs ?? [],
+      wanted.scheduleMs?.[0] ?? policy.firstDelayMs,
     ],
   );
   if (row === undefined)
@@ -108,6 +122,9 @@ export async function createEndpoint(
     publicKey: secret.publicKey === null ? null : formatPublicKey(secret.publicKey),
     previousKeyUntil: null,
     headerNames: names,
+    scheduleMs: wanted.scheduleMs ?? null,
+    failingSince: null,
+    pausedUntil: null,
     createdAt: row.created_at,
   };
   return { endpoint, secret: formatEndpointSecret(secret) };
@@ -146,7 +163,7 @@ export async function updateEndpoint(
   merchantId: string,
   id: string,
   changes: EndpointChanges,
-  policy: UrlPolicy,
+  policy: EndpointPolicy,
 ): Promise<Endpoint> {
   const headers = changes.headers === undefined ? undefined : sealHeaders(secretBox, changes.headers);
   const { count } = await database.prisma.endpoint.updateMany({
@@ -155,6 +172,14 @@ export async function updateEndpoint(
       ...(changes.url === undefined ? {} : { url: assertCallbackUrl(changes.url, policy).href }),
       ...(changes.events === undefined ? {} : { events: parseEventTypes(changes.events) }),
       ...(changes.status === undefined ? {} : statusData(changes.status)),
+      ...(changes.scheduleMs === undefined
+        ? {}
+        : {
+            scheduleMs: [...(changes.scheduleMs ?? [])],
+            firstDelayMs: changes.scheduleMs?.[0] ?? policy.firstDelayMs,
+          }),
+      // What is known of the old URL, or of the time before it was disabled, says nothing of the new.
+      ...(changes.url !== undefined || changes.status === "enabled" ? CLOSED_BREAKER : {}),
       ...(headers === undefined
         ? {}
         : {
@@ -182,6 +207,8 @@ export async function deleteEndpoint(database: Database, merchantId: string, id:
   if (deleted.length === 0) throw notFound(id);
 }
 
+const CLOSED_BREAKER = { failures: 0, pauses: 0, pausedUntil: null, failingSince: null, lastFailedAt: null };
+
 function statusData(status: EndpointStatus) {
   return { status, disabledReason: status === "disabled" ? DISABLED_REASONS[0] : null };
 }
@@ -199,7 +226,8 @@ function parseEventTypes(names: readonly string[]): EventType[] {
 }
 
 function toEndpoint(row: EndpointModel): Endpoint {
-  const { id, merchantId, url, events, disabledReason, createdAt, headerNames } = row;
+  const { id, merchantId, url, events, disabledReason, createdAt, headerNames, failingSince, pausedUntil } =
+    row;
   return {
     id,
     merchantId,
@@ -208,6 +236,9 @@ function toEndpoint(row: EndpointModel): Endpoint {
     disabledReason,
     createdAt,
     headerNames,
+    failingSince,
+    pausedUntil,
+    scheduleMs: row.scheduleMs.length === 0 ? null : row.scheduleMs,
     status: row.status === "enabled" ? "enabled" : "disabled",
     signature: row.signature === "v1a" ? "v1a" : "v1",
     publicKey: row.publicKey === null ? null : formatPublicKey(row.publicKey),

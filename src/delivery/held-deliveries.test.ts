@@ -30,6 +30,8 @@ function claims(endpointId: string, count: number): ClaimedDelivery[] {
     url: "https://a.example/",
     keys: [],
     sealedHeaders: null,
+    scheduleMs: null,
+    isProbe: false,
   }));
 }
 
@@ -115,6 +117,33 @@ describe("held deliveries", () => {
     expect(held.roomByEndpoint().get("end_a")).toBe(1);
     held.add(claims("end_a", 5));
     expect(beginAll(held)).toHaveLength(1);
+  });
+
+  it("G4: does not take a slow answer for a dead endpoint when what was sent later was answered", () => {
+    const held = createHeldDeliveries(64);
+    warmUp(held, "end_a", 4);
+    held.add(claims("end_a", 40));
+    const [slow, ...others] = beginAll(held);
+    const last = others.at(-1);
+    if (slow === undefined || last === undefined) throw new Error("nothing begun");
+    held.end(last, OK);
+    const window = held.roomByEndpoint().get("end_a") ?? 0;
+    expect(held.end(slow, TIMED_OUT)).toMatchObject({ answersOthers: true, handedBack: [] });
+    expect(held.waiting).toBeGreaterThan(0);
+    expect(held.roomByEndpoint().get("end_a")).toBeLessThan(window);
+  });
+
+  it("G4: gives back what waits for an endpoint that is paused, and begins one at a time as a probe", () => {
+    const held = createHeldDeliveries(64);
+    warmUp(held, "end_a", 4);
+    held.add(claims("end_a", 40));
+    const begun = beginAll(held);
+    expect(held.takePaused("end_a")).toHaveLength(40 - begun.length);
+    for (const claim of begun) held.end(claim, BROKEN);
+    held.forget();
+    held.add(claims("end_b", 3).map((claim) => ({ ...claim, isProbe: true })));
+    expect(beginAll(held)).toHaveLength(1);
+    expect(held.takePaused("end_unknown")).toEqual([]);
   });
 
   it("does not begin beyond a window that shrank while its endpoint stood in line", () => {

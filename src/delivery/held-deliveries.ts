@@ -5,17 +5,18 @@
  * cannot take them all. It begins with 2. Each success while at least half of it is in use adds one, so that a
  * healthy endpoint doubles with every round trip, up to half of the process's attempts, and one that gets little
  * stays small. A timeout takes it back to 1: of an endpoint that hangs, one attempt is waited for at a time,
- * however many of its deliveries are due.
+ * however many of its deliveries are due. So does a pause of its breaker. Where something that was sent later has been
+ * answered, a timeout halves it: the endpoint is well, and slow at this one.
  *
  * For an endpoint whose window has grown, several windows full are claimed ahead, as a claim costs the database
- * much the same for one delivery as for a hundred. What is held for an endpoint that timed out is handed back, so
+ * much the same for one delivery as for a hundred. What is held for an endpoint that hangs or is paused is handed back, so
  * nothing waits here for longer than one attempt may take.
  */
 import type { AttemptOutcome } from "./attempt-outcome.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
 
 const INITIAL_WINDOW = 2;
-const WINDOW_AFTER_TIMEOUT = 1;
+const SMALLEST_WINDOW = 1;
 /** How many windows full are held at most, those under way included. */
 const AHEAD = 4;
 
@@ -24,6 +25,8 @@ export interface HeldDeliveries {
   /** The next one to attempt, which is under way from now on; `undefined` when none may be begun. */
   begin(): ClaimedDelivery | undefined;
   end(claim: ClaimedDelivery, outcome: AttemptOutcome): EndedTurn;
+  /** The endpoint is paused: what is held for it and not under way is held no more. */
+  takePaused(endpointId: string): ClaimedDelivery[];
   /** Everything that is not under way; it is held no more. */
   takeWaiting(): ClaimedDelivery[];
   readonly underWay: number;
@@ -43,7 +46,9 @@ export interface HeldDeliveries {
 export interface EndedTurn {
   /** There was no room for more of this endpoint, or of any, before: more may be waiting in the database. */
   readonly wasFull: boolean;
-  /** Held for an endpoint that timed out, and held no more: to be handed back. */
+  /** Something that was sent to the endpoint after this was answered. */
+  readonly answersOthers: boolean;
+  /** Held for an endpoint that hangs, and held no more: to be handed back. */
   readonly handedBack: readonly ClaimedDelivery[];
 }
 
@@ -51,6 +56,10 @@ interface EndpointQueue {
   window: number;
   underWay: number;
   readonly waiting: ClaimedDelivery[];
+  /** Attempts under way, each with its number in the order of their beginnings. */
+  readonly begun: Map<ClaimedDelivery, number>;
+  /** The number of the latest one that was answered. */
+  answered: number;
   /** Whether it is in the line of those that may begin one. */
   isInLine: boolean;
 }
@@ -63,11 +72,19 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
   const line: EndpointQueue[] = [];
   let underWay = 0;
   let waiting = 0;
+  let lastNumber = 0;
 
   function queueOf(endpointId: string): EndpointQueue {
     let queue = queues.get(endpointId);
     if (queue === undefined) {
-      queue = { window: initialWindow, underWay: 0, waiting: [], isInLine: false };
+      queue = {
+        window: initialWindow,
+        underWay: 0,
+        waiting: [],
+        begun: new Map(),
+        answered: 0,
+        isInLine: false,
+      };
       queues.set(endpointId, queue);
     }
     return queue;
@@ -88,6 +105,11 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
   function takeFrom(queue: EndpointQueue): ClaimedDelivery[] {
     waiting -= queue.waiting.length;
     return queue.waiting.splice(0);
+  }
+
+  function shrink(queue: EndpointQueue, answersOthers: boolean): ClaimedDelivery[] {
+    queue.window = answersOthers ? Math.max(SMALLEST_WINDOW, Math.floor(queue.window / 2)) : SMALLEST_WINDOW;
+    return answersOthers ? [] : takeFrom(queue);
   }
 
   return {
@@ -111,6 +133,7 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
     add: (claims) => {
       for (const claim of claims) {
         const queue = queueOf(claim.endpointId);
+        if (claim.isProbe) queue.window = SMALLEST_WINDOW;
         queue.waiting.push(claim);
         waiting += 1;
         lineUp(queue);
@@ -123,6 +146,8 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
         queue.isInLine = false;
         const claim = queue.underWay < queue.window ? queue.waiting.shift() : undefined;
         if (claim === undefined) continue;
+        lastNumber += 1;
+        queue.begun.set(claim, lastNumber);
         queue.underWay += 1;
         underWay += 1;
         waiting -= 1;
@@ -138,11 +163,19 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
       const isInUse = queue.underWay * 2 >= queue.window;
       queue.underWay -= 1;
       underWay -= 1;
+      const number = queue.begun.get(claim) ?? 0;
+      queue.begun.delete(claim);
+      const answersOthers = queue.answered > number;
+      if (outcome.httpStatus !== null) queue.answered = Math.max(queue.answered, number);
       if (outcome.error === null && isInUse) queue.window = Math.min(largestWindow, queue.window + 1);
-      if (outcome.error === "timeout") queue.window = WINDOW_AFTER_TIMEOUT;
-      const handedBack = outcome.error === "timeout" ? takeFrom(queue) : [];
+      const handedBack = outcome.error === "timeout" ? shrink(queue, answersOthers) : [];
       lineUp(queue);
-      return { wasFull, handedBack };
+      return { wasFull, answersOthers, handedBack };
+    },
+
+    takePaused: (endpointId) => {
+      const queue = queues.get(endpointId);
+      return queue === undefined ? [] : shrink(queue, false);
     },
 
     takeWaiting: () => [...queues.values()].flatMap(takeFrom),

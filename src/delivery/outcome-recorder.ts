@@ -8,7 +8,7 @@ import type { Sql } from "../db/database.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { type HandedBackClaim, releaseClaims } from "./claim-store.ts";
-import { type RecordedAttempt, type RecordResult, recordOutcomes } from "./outcome-store.ts";
+import type { DisabledEndpoint, RecordedAttempt, RecordResult } from "./outcome-store.ts";
 
 /** An attempt that ended, before it is written. */
 export interface EndedAttempt extends Omit<RecordedAttempt, "startedMsAgo"> {
@@ -33,6 +33,8 @@ const RETRY_MS = 1_000;
 
 export function createOutcomeRecorder(parts: {
   readonly sql: Sql;
+  /** Writes a batch in one transaction. */
+  readonly record: (attempts: readonly RecordedAttempt[]) => Promise<RecordResult>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onWritten: (result: RecordResult) => void;
@@ -76,10 +78,10 @@ export function createOutcomeRecorder(parts: {
     const now = parts.clock.monotonic();
     const timed = batch.map((attempt) => ({ ...attempt, startedMsAgo: now - attempt.startedAt }));
     try {
-      return await recordOutcomes(parts.sql, timed);
+      return await parts.record(timed);
     } catch (rawError) {
       if (isRetryable(rawError)) throw rawError;
-      return recordOneByOne(parts.sql, parts.logger, timed);
+      return recordOneByOne(parts.record, parts.logger, timed);
     }
   }
 
@@ -116,17 +118,19 @@ export function createOutcomeRecorder(parts: {
 
 /** The database refused the batch for what is in it: one bad row must not hold up the others. */
 async function recordOneByOne(
-  sql: Sql,
+  record: (attempts: readonly RecordedAttempt[]) => Promise<RecordResult>,
   logger: Logger,
   attempts: readonly RecordedAttempt[],
 ): Promise<RecordResult> {
   const deliveryIds = new Set<string>();
-  const disabledEndpointIds: string[] = [];
+  const disabled: DisabledEndpoint[] = [];
+  const pausedEndpointIds: string[] = [];
   for (const attempt of attempts) {
     try {
-      const result = await recordOutcomes(sql, [attempt]);
+      const result = await record([attempt]);
       for (const id of result.deliveryIds) deliveryIds.add(id);
-      disabledEndpointIds.push(...result.disabledEndpointIds);
+      disabled.push(...result.disabled);
+      pausedEndpointIds.push(...result.pausedEndpointIds);
     } catch (rawError) {
       if (isRetryable(rawError)) throw rawError;
       logger.error("Dropped an attempt that could not be recorded; its delivery is attempted again", {
@@ -136,5 +140,5 @@ async function recordOneByOne(
       });
     }
   }
-  return { deliveryIds, disabledEndpointIds };
+  return { deliveryIds, disabled, pausedEndpointIds };
 }

@@ -1,6 +1,7 @@
 /** What came of attempts, many at a time. The states of a delivery, and what fences them: see claim-store. */
 import type { Sql } from "../db/database.ts";
 import type { AttemptOutcome } from "./attempt-outcome.ts";
+import { FAILING_APART_MS, FAILURES_TO_PAUSE, FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from "./breaker.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
 import type { Decision } from "./retry-schedule.ts";
 
@@ -10,55 +11,143 @@ export interface RecordedAttempt {
   readonly outcome: AttemptOutcome;
   readonly decision: Exclude<Decision, { next: "postpone" }>;
   readonly disablesEndpoint: boolean;
+  /** How long this outcome alone pauses the endpoint; `null`: not at all. */
+  readonly pauseMs: number | null;
   /** How long ago the attempt began. */
   readonly startedMsAgo: number;
+}
+
+export interface RecordPolicy {
+  /** An endpoint whose attempts failed for so long, without one that succeeded, is disabled. */
+  readonly disableAfterMs: number;
+  /** In [0, 1), evenly spread: jitter of pauses. */
+  readonly fraction: number;
 }
 
 export interface RecordResult {
   /** Deliveries whose outcome was taken; the others had been claimed anew, or were ended, meanwhile. */
   readonly deliveryIds: ReadonlySet<string>;
-  readonly disabledEndpointIds: readonly string[];
+  readonly disabled: readonly DisabledEndpoint[];
+  /** Endpoints that are to be left alone now. */
+  readonly pausedEndpointIds: readonly string[];
+}
+
+export interface DisabledEndpoint {
+  readonly id: string;
+  readonly merchantId: string;
+  readonly url: string;
+  /** It answered 410, or failed for too long. */
+  readonly reason: "gone" | "failing";
+  readonly failingSince: Date | null;
+  readonly at: Date;
 }
 
 /**
- * [tx] Takes the outcomes of many attempts in one statement: each fenced by its attempt's number, with its line in
- * the log of attempts; an endpoint that is gone is disabled with them, unless its URL was changed meanwhile.
+ * moved    the outcomes that are taken, each fenced by its attempt's number; and logged
+ * told     what they say of each endpoint; not of the URL that it had before
+ * locked   the endpoints for which that changes anything, in the order of their ids, so that no two recorders can wait
+ *          for each other; none as long as all is well
  */
-export async function recordOutcomes(sql: Sql, attempts: readonly RecordedAttempt[]): Promise<RecordResult> {
-  const rows = await sql.query<{ delivery_id: string | null; disabled_id: string | null }>(
-    `WITH outcome AS (
-       SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::boolean[], $6::text[],
-           $7::integer[], $8::integer[], $9::smallint[], $10::text[], $11::text[], $12::text[],
-           $13::integer[], $14::integer[], $15::integer[], $16::integer[])
-         AS o(delivery_id, attempt, state, wait_ms, gone, url, started_ms_ago, duration_ms, http_status, error, error_code,
-           response_body, dns_ms, connect_ms, tls_ms, first_byte_ms)
-     ), moved AS (
-       UPDATE deliveries d SET
-         state = o.state,
-         claimed_until = NULL,
-         next_attempt_at = CASE o.state WHEN 'due' THEN now() + o.wait_ms * interval '1 millisecond' ELSE d.next_attempt_at END,
-         finished_at = CASE o.state WHEN 'due' THEN NULL ELSE now() END
-       FROM outcome o
-       WHERE d.id = o.delivery_id AND d.attempt = o.attempt AND d.state = 'due'
-       RETURNING d.endpoint_id, o.*
-     ), logged AS (
-       INSERT INTO delivery_attempts (delivery_id, attempt, started_at, duration_ms, http_status, error, error_code,
-         response_body, dns_ms, connect_ms, tls_ms, first_byte_ms)
-       SELECT delivery_id, attempt, now() - started_ms_ago * interval '1 millisecond', duration_ms, http_status, error, error_code,
-         response_body, dns_ms, connect_ms, tls_ms, first_byte_ms
-       FROM moved
-     ), disabled AS (
-       UPDATE endpoints p SET status = 'disabled', disabled_reason = 'gone'
-       WHERE p.status = 'enabled' AND EXISTS (SELECT FROM moved m WHERE m.gone AND m.endpoint_id = p.id AND m.url = p.url)
-       RETURNING p.id
-     )
-     SELECT delivery_id, NULL AS disabled_id FROM moved UNION ALL SELECT NULL, id FROM disabled`,
-    columnsOf(attempts),
-  );
+const OPENS = "p.failures + j.failed >= $19 AND coalesce(p.paused_until <= now(), true)";
+const FAILS_TOO_LONG = "j.failing_since < now() - $23::bigint * interval '1 millisecond'";
+const RECORD = `
+  WITH outcome AS (
+    SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::boolean[], $6::text[],
+        $7::integer[], $8::integer[], $9::smallint[], $10::text[], $11::text[], $12::text[],
+        $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[])
+      AS o(delivery_id, attempt, state, wait_ms, gone, url, started_ms_ago, duration_ms, http_status, error, error_code,
+        response_body, dns_ms, connect_ms, tls_ms, first_byte_ms, pause_ms)
+  ), moved AS (
+    UPDATE deliveries d SET
+      state = o.state,
+      claimed_until = NULL,
+      next_attempt_at = CASE o.state WHEN 'due' THEN now() + o.wait_ms * interval '1 millisecond' ELSE d.next_attempt_at END,
+      finished_at = CASE o.state WHEN 'due' THEN NULL ELSE now() END
+    FROM outcome o
+    WHERE d.id = o.delivery_id AND d.attempt = o.attempt AND d.state = 'due'
+    RETURNING d.endpoint_id, o.*
+  ), logged AS (
+    INSERT INTO delivery_attempts (delivery_id, attempt, started_at, duration_ms, http_status, error, error_code,
+      response_body, dns_ms, connect_ms, tls_ms, first_byte_ms)
+    SELECT delivery_id, attempt, now() - started_ms_ago * interval '1 millisecond', duration_ms, http_status, error,
+      error_code, response_body, dns_ms, connect_ms, tls_ms, first_byte_ms
+    FROM moved
+  ), told AS (
+    SELECT m.endpoint_id, bool_or(m.state = 'delivered') AS ok, count(*) FILTER (WHERE m.state <> 'delivered') AS failed,
+      bool_or(m.gone) AS gone, max(m.pause_ms) AS pause_ms
+    FROM moved m JOIN endpoints p ON p.id = m.endpoint_id AND p.url = m.url
+    GROUP BY m.endpoint_id
+  ), locked AS MATERIALIZED (
+    SELECT p.id FROM endpoints p JOIN told t ON t.endpoint_id = p.id
+    WHERE p.status = 'enabled' AND (t.failed > 0 OR p.failing_since IS NOT NULL OR p.paused_until IS NOT NULL)
+    ORDER BY p.id FOR NO KEY UPDATE OF p
+  ), judged AS (
+    SELECT p.id, t.*, CASE WHEN t.ok THEN NULL
+      WHEN p.last_failed_at < now() - $18::bigint * interval '1 millisecond' THEN now()
+      ELSE coalesce(p.failing_since, now()) END AS failing_since
+    FROM locked l JOIN endpoints p USING (id) JOIN told t ON t.endpoint_id = p.id
+  ), marked AS (
+    UPDATE endpoints p SET
+      failures = CASE WHEN j.ok THEN 0 ELSE p.failures + j.failed END,
+      failing_since = j.failing_since,
+      last_failed_at = CASE WHEN j.ok THEN NULL ELSE now() END,
+      pauses = CASE WHEN j.ok THEN 0 WHEN ${OPENS} THEN p.pauses + 1 ELSE p.pauses END,
+      paused_until = CASE
+        WHEN j.pause_ms IS NOT NULL THEN greatest(p.paused_until, now() + j.pause_ms * interval '1 millisecond')
+        WHEN j.ok THEN NULL
+        WHEN ${OPENS} THEN now() + least($20::integer, $21::integer * 2 ^ least(p.pauses, 10)) * (0.8 + 0.4 * $22::double precision) * interval '1 millisecond'
+        ELSE p.paused_until END,
+      status = CASE WHEN j.gone OR ${FAILS_TOO_LONG} THEN 'disabled' ELSE p.status END,
+      disabled_reason = CASE WHEN j.gone THEN 'gone' WHEN ${FAILS_TOO_LONG} THEN 'failing' END
+    FROM judged j WHERE p.id = j.id
+    RETURNING p.id, p.merchant_id, p.url, p.status, p.disabled_reason, p.failing_since,
+      p.paused_until > now() AS is_paused, now() AS at
+  )
+  SELECT delivery_id, NULL AS id, NULL AS merchant_id, NULL AS url, NULL AS disabled_reason,
+    NULL::timestamptz AS failing_since, NULL::boolean AS is_paused, NULL::timestamptz AS at FROM moved
+  UNION ALL
+  SELECT NULL, id, merchant_id, url, disabled_reason, failing_since, is_paused, at FROM marked`;
+
+interface RecordRow {
+  delivery_id: string | null;
+  /** Of an endpoint for which something changed. */
+  id: string | null;
+  merchant_id: string;
+  url: string;
+  disabled_reason: "gone" | "failing" | null;
+  failing_since: Date | null;
+  is_paused: boolean | null;
+  at: Date;
+}
+
+/**
+ * Takes the outcomes of many attempts in one statement, each with its line in the log of attempts, and keeps each
+ * endpoint's breaker. Run it in a transaction with the notice of what it disabled.
+ */
+export async function recordOutcomes(
+  sql: Sql,
+  attempts: readonly RecordedAttempt[],
+  policy: RecordPolicy,
+): Promise<RecordResult> {
+  const rows = await sql.query<RecordRow>(RECORD, [
+    ...columnsOf(attempts),
+    FAILING_APART_MS,
+    FAILURES_TO_PAUSE,
+    LONGEST_PAUSE_MS,
+    FIRST_PAUSE_MS,
+    policy.fraction,
+    policy.disableAfterMs,
+  ]);
   return {
     deliveryIds: new Set(rows.flatMap((row) => row.delivery_id ?? [])),
-    disabledEndpointIds: rows.flatMap((row) => row.disabled_id ?? []),
+    disabled: rows.flatMap(toDisabled),
+    pausedEndpointIds: rows.flatMap(({ id, is_paused }) => (id !== null && is_paused === true ? [id] : [])),
   };
+}
+
+function toDisabled(row: RecordRow): DisabledEndpoint[] {
+  const { id, merchant_id: merchantId, url, disabled_reason: reason, failing_since: failingSince, at } = row;
+  return id === null || reason === null ? [] : [{ id, merchantId, url, reason, failingSince, at }];
 }
 
 const STATE_BY_DECISION = { delivered: "delivered", retry: "due", failed: "failed" } as const;
@@ -81,5 +170,6 @@ function columnsOf(attempts: readonly RecordedAttempt[]): unknown[][] {
     attempts.map(({ outcome }) => outcome.phases.connectMs),
     attempts.map(({ outcome }) => outcome.phases.tlsMs),
     attempts.map(({ outcome }) => outcome.phases.firstByteMs),
+    attempts.map(({ pauseMs }) => (pauseMs === null ? null : Math.ceil(pauseMs))),
   ];
 }

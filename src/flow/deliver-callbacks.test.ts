@@ -38,6 +38,7 @@ const CALLBACKS: CallbacksConfig = {
   timeoutMs: 5_000,
   scheduleMs: [0, 10, 10, 10],
   allowPrivateTargets: true,
+  disableAfterMs: 5 * 86_400_000,
   concurrency: 64,
 };
 
@@ -92,6 +93,7 @@ async function letTimePass(): Promise<void> {
     `UPDATE deliveries SET next_attempt_at = least(next_attempt_at, now()),
        claimed_until = least(claimed_until, now() - interval '1 second') WHERE state = 'due'`,
   );
+  await test.database.query("UPDATE endpoints SET paused_until = least(paused_until, now())");
 }
 
 describe("the deliverer", () => {
@@ -354,6 +356,81 @@ describe("the deliverer", () => {
     by.nudge();
     await healthy.received(100);
     expect(flooded.requests.length).toBeLessThanOrEqual(208);
+  });
+
+  it("G4: leaves a dead endpoint alone after some failures, with all that waits for it, and delivers all when it is back", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 503 });
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"], 300);
+    const by = deliverer({}, { scheduleMs: [0, 3_600_000, 3_600_000] });
+    await by.drain();
+    expect(merchant.requests.length).toBeLessThanOrEqual(10);
+    for (let probe = 0; probe < 3; probe++) {
+      const before = merchant.requests.length;
+      await letTimePass();
+      await by.drain();
+      expect(merchant.requests.length - before).toBeLessThanOrEqual(2);
+    }
+    merchant.answer({ status: 204 });
+    await letTimePass();
+    await by.drain();
+    expect(await states("end_test")).toEqual({ delivered: 300 });
+  });
+
+  it("G1: disables an endpoint that failed for days, tells the merchant's others, and keeps what happens meanwhile", async () => {
+    const [dead, other] = [await sink(), await sink()];
+    dead.answer({ status: 500 });
+    await insertEndpoint(test.database, dead.url, "end_dead");
+    await insertEndpoint(test.database, other.url, "end_other");
+    await test.database.query("UPDATE endpoints SET events = '{endpoint.test,endpoint.disabled}'");
+    await test.database.query(
+      `UPDATE endpoints SET failing_since = now() - interval '6 days', last_failed_at = now() - interval '1 hour'
+       WHERE id = 'end_dead'`,
+    );
+    await insertDeliveries(test.database, ["end_dead"]);
+    const by = deliverer();
+    await by.drain();
+    await other.received(1);
+    const told = JSON.parse(other.requests[0]?.body.toString() ?? "{}");
+    expect(told).toMatchObject({
+      type: "endpoint.disabled",
+      data: { endpointId: "end_dead", url: dead.url, reason: "failing" },
+    });
+    expect(new Date(told.data.failingSince).getTime()).toBeLessThan(Date.now() - 5 * 86_400_000);
+    await insertDeliveries(test.database, ["end_dead"], 2);
+    await letTimePass();
+    await by.drain();
+    expect(dead.requests).toHaveLength(1);
+    expect(await states("end_dead")).toEqual({ due: 3 });
+    expect(await countBacklog(test.database)).toMatchObject({ held: 3 });
+  });
+
+  it("waits before the first attempt as the schedule says, and follows an endpoint's own schedule", async () => {
+    const merchant = await sink();
+    merchant.answer({ status: 500 });
+    await insertEndpoint(test.database, merchant.url, "end_own");
+    await test.database.query("UPDATE endpoints SET schedule_ms = '{0,60000}' WHERE id = 'end_own'");
+    await insertEndpoint(test.database, merchant.url, "end_common");
+    const by = deliverer({ sweepIntervalMs: 20 }, { scheduleMs: [3_600_000, 10] });
+    const firstDelay = async () => {
+      const rows = await test.database.query<{ ms: number }>(
+        "SELECT first_delay_ms AS ms FROM endpoints ORDER BY id",
+      );
+      return rows.map(({ ms }) => ms);
+    };
+    await waitFor(async () => (await firstDelay())[0] === 3_600_000);
+    expect(await firstDelay()).toEqual([3_600_000, 0]);
+    await insertDeliveries(test.database, ["end_own"]);
+    await by.drain();
+    const { attempts, delivery } = await onlyDelivery();
+    expect(attempts).toHaveLength(1);
+    const inMs = (delivery.nextAttemptAt?.getTime() ?? 0) - systemClock.now();
+    expect(inMs).toBeGreaterThan(40_000);
+    expect(inMs).toBeLessThanOrEqual(72_000);
+    await letTimePass();
+    await by.drain();
+    expect((await onlyDelivery()).delivery.state).toBe("failed");
   });
 
   it("G6: signs with both secrets during the overlap of a rotation, and with the new one alone after it", async () => {

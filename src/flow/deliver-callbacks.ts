@@ -9,7 +9,7 @@
 import { coerceError } from "../core/errors.ts";
 import type { Database } from "../db/database.ts";
 import type { AttemptOutcome } from "../delivery/attempt-outcome.ts";
-import { failDeliveriesOfDeletedEndpoints } from "../delivery/delivery-store.ts";
+import { failDeliveriesOfDeletedEndpoints, keepFirstDelay } from "../delivery/delivery-store.ts";
 import { createEgress, type Egress } from "../delivery/egress.ts";
 import type { Decision } from "../delivery/retry-schedule.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -64,6 +64,7 @@ export function createDeliverer(parts: DelivererParts): Deliverer {
   async function sweep(): Promise<void> {
     pump.nudge();
     try {
+      await keepFirstDelay(parts.database, parts.callbacks().scheduleMs[0] ?? 0);
       const failed = await failDeliveriesOfDeletedEndpoints(parts.database, DELETED_BATCH);
       if (failed > 0) parts.logger.info("Failed deliveries of deleted endpoints", { delivery_count: failed });
     } catch (rawError) {

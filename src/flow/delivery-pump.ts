@@ -10,15 +10,17 @@
 import { coerceError } from "../core/errors.ts";
 import { attemptDelivery, logAttempt } from "../delivery/attempt-delivery.ts";
 import type { AttemptOutcome } from "../delivery/attempt-outcome.ts";
+import { pauseAfter } from "../delivery/breaker.ts";
 import { createRequestOpeners } from "../delivery/callback-request.ts";
 import { type ClaimedDelivery, type Claims, claimDeliveries } from "../delivery/claim-store.ts";
 import { nextAttemptInMs } from "../delivery/delivery-store.ts";
 import type { Egress } from "../delivery/egress.ts";
 import { createHeldDeliveries } from "../delivery/held-deliveries.ts";
 import { createOutcomeRecorder } from "../delivery/outcome-recorder.ts";
-import type { RecordResult } from "../delivery/outcome-store.ts";
+import type { RecordedAttempt, RecordResult } from "../delivery/outcome-store.ts";
 import { type Decision, decide, disablesEndpoint } from "../delivery/retry-schedule.ts";
 import type { DelivererParts } from "./deliver-callbacks.ts";
+import { recordAttempts } from "./record-attempts.ts";
 
 export interface DeliveryPump {
   /** There may be something due. */
@@ -46,7 +48,19 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   const { clock, database, egress, logger } = parts;
   const { concurrency } = parts.callbacks();
   const held = createHeldDeliveries(concurrency);
-  const recorder = createOutcomeRecorder({ sql: database, clock, logger, onWritten, onEmpty: () => wake() });
+  const record = (attempts: readonly RecordedAttempt[]) =>
+    recordAttempts(database, attempts, {
+      disableAfterMs: parts.callbacks().disableAfterMs,
+      fraction: parts.random.fraction(),
+    });
+  const recorder = createOutcomeRecorder({
+    sql: database,
+    record,
+    clock,
+    logger,
+    onWritten,
+    onEmpty: () => wake(),
+  });
   const attemptParts = { egress, openers: createRequestOpeners(parts.secretBox), clock, logger };
   const stopping = new AbortController();
 
@@ -125,10 +139,10 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   async function attempt(claimed: ClaimedDelivery): Promise<void> {
     const startedAt = clock.monotonic();
     const outcome = await attemptDelivery(attemptParts, claimed, parts.callbacks().timeoutMs);
-    const { wasFull, handedBack } = held.end(claimed, outcome);
+    const { wasFull, answersOthers, handedBack } = held.end(claimed, outcome);
     handBack(handedBack);
     if (wasFull && !stopping.signal.aborted) wantsClaim = true;
-    end(claimed, outcome, startedAt);
+    end(claimed, outcome, pauseAfter(outcome, answersOthers, parts.random.fraction()), startedAt);
     beginAttempts();
     wake();
   }
@@ -137,12 +151,17 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
     for (const claimed of claims) recorder.handBack({ ...claimed, waitMs: 0 });
   }
 
-  function end(claimed: ClaimedDelivery, outcome: AttemptOutcome, startedAt: number): void {
+  function end(
+    claimed: ClaimedDelivery,
+    outcome: AttemptOutcome,
+    pauseMs: number | null,
+    startedAt: number,
+  ): void {
     const decision = judge(claimed, outcome);
     const disables = disablesEndpoint(outcome);
     if (decision.next === "postpone") recorder.handBack({ ...claimed, waitMs: decision.waitMs });
-    else recorder.add({ claim: claimed, outcome, decision, disablesEndpoint: disables, startedAt });
-    logAttempt(logger, claimed, outcome, decision, disables);
+    else recorder.add({ claim: claimed, outcome, decision, disablesEndpoint: disables, pauseMs, startedAt });
+    logAttempt(logger, claimed, outcome, { decision, disablesEndpoint: disables, pauseMs });
     const eventAgeMs = claimed.eventAgeMs + clock.monotonic() - startedAt;
     parts.onAttempt?.({ outcome, decision: decision.next, eventAgeMs });
   }
@@ -150,13 +169,18 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   function judge(claimed: ClaimedDelivery, outcome: AttemptOutcome): Decision {
     // Cut off by our own stop: whoever comes next attempts it at once.
     if (isHandingBack && outcome.error === "local") return { next: "postpone", waitMs: 0 };
-    return decide(outcome, claimed.failedBefore, parts.callbacks().scheduleMs, parts.random.fraction());
+    const scheduleMs = claimed.scheduleMs ?? parts.callbacks().scheduleMs;
+    return decide(outcome, claimed.failedBefore, scheduleMs, parts.random.fraction());
   }
 
   function onWritten(result: RecordResult): void {
-    for (const id of result.disabledEndpointIds) {
-      logger.warn("Disabled an endpoint that answered 410 Gone", { endpoint_id: id });
+    for (const id of result.pausedEndpointIds) handBack(held.takePaused(id));
+    for (const { id, merchantId, reason, failingSince } of result.disabled) {
+      const fields = { endpoint_id: id, merchant_id: merchantId, reason, failing_since: failingSince };
+      logger.warn("Disabled an endpoint", fields);
     }
+    // The merchant's other endpoints are told.
+    if (result.disabled.length > 0 && !stopping.signal.aborted) wantsClaim = true;
     wake();
   }
 

@@ -150,6 +150,11 @@ const endpointKeys = {
   signature: z.enum(SIGNATURE_SCHEMES).describe("v1: HMAC-SHA256 under the secret. v1a: Ed25519."),
   publicKey: z.string().nullable().describe("whpk_…, to verify v1a with. null: v1."),
   previousKeyUntil: time.nullable().describe("Until then the key before this one signs too."),
+  schedule: z.array(z.string()).nullable().describe("Waits before each attempt. null: the daemon's own."),
+  failingSince: time.nullable().describe("Since when no attempt has succeeded. null: all is well."),
+  pausedUntil: time
+    .nullable()
+    .describe("Until then nothing is sent: it was overloaded, or failed again and again."),
   headers: z
     .array(z.string())
     .describe("Names of the headers that come with its callbacks; values are not shown."),

@@ -5,7 +5,7 @@ import type { Metrics } from "../runtime/metrics.ts";
 import { countLiveRescans } from "../scanner/address-rescan-store.ts";
 import { listChainStates } from "../scanner/chain-store.ts";
 import type { HttpParts } from "./parts.ts";
-import { countDeliveriesInFlight } from "./status-store.ts";
+import { countDeliveriesInFlight, countEndpoints } from "./status-store.ts";
 
 /** While the database is away the gauges vanish: an old value would look like a standing chain. */
 export async function readLiveGauges(
@@ -16,15 +16,18 @@ export async function readLiveGauges(
   const { chainHead, chainCursor, chainLag, chainHalted, addressRescans } = metrics;
   for (const gauge of [chainHead, chainCursor, chainLag, chainHalted, addressRescans]) gauge.reset();
   metrics.deliveriesDue.remove();
+  metrics.endpoints.reset();
   try {
-    const [chains, deliveries, rescans] = await Promise.all([
+    const [chains, deliveries, endpoints, rescans] = await Promise.all([
       listChainStates(database),
       countDeliveriesInFlight(database),
+      countEndpoints(database),
       countLiveRescans(database),
     ]);
     for (const chain of chains) setChain(metrics, chain);
     for (const { chainId, count } of rescans) addressRescans.set({ chain_id: String(chainId) }, count);
     metrics.deliveriesDue.set(deliveries.dueCount);
+    for (const [state, count] of Object.entries(endpoints)) metrics.endpoints.set({ state }, count);
   } catch (rawError) {
     parts.logger.warn("Served metrics without the database's", { error: coerceError(rawError) });
   }

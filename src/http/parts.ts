@@ -15,6 +15,8 @@ export interface HttpParts {
   readonly chainIds: readonly number[];
   /** `callbacks.allowPrivateTargets`: which callback URLs are taken. */
   readonly allowPrivateTargets: boolean;
+  /** The first wait of `callbacks.schedule`. */
+  readonly firstDelayMs: number;
   readonly database: Database;
   readonly logger: Logger;
   readonly clock: Clock;

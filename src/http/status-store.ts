@@ -44,6 +44,27 @@ export async function countDeliveriesInFlight(sql: Sql): Promise<DeliveriesInFli
   };
 }
 
+/** Merchants' endpoints, by how they are. */
+export interface EndpointCounts {
+  readonly enabled: number;
+  /** Of those: no attempt succeeded since some failed. */
+  readonly failing: number;
+  /** Of those: left alone for a while. */
+  readonly paused: number;
+  readonly disabled: number;
+}
+
+export async function countEndpoints(sql: Sql): Promise<EndpointCounts> {
+  const [row] = await sql.query<EndpointCounts>(
+    `SELECT count(*) FILTER (WHERE status = 'enabled')::integer AS enabled,
+       count(*) FILTER (WHERE status = 'enabled' AND failing_since IS NOT NULL)::integer AS failing,
+       count(*) FILTER (WHERE status = 'enabled' AND paused_until > now())::integer AS paused,
+       count(*) FILTER (WHERE status = 'disabled')::integer AS disabled
+     FROM endpoints WHERE deleted_at IS NULL`,
+  );
+  return row ?? { enabled: 0, failing: 0, paused: 0, disabled: 0 };
+}
+
 /** The server's version and clock. */
 export async function readServer(sql: Sql): Promise<{ version: string; time: Date }> {
   const [row] = await sql.query<{ version: string; time: Date }>(

@@ -1,4 +1,4 @@
-/** Events that speak of an endpoint, not of a deposit, and go to endpoints that are named one by one. */
+/** Events that speak of an endpoint, not of a deposit. */
 import { FatalError } from "../core/errors.ts";
 import type { EventType } from "../core/event.ts";
 import type { Sql } from "../db/database.ts";
@@ -10,12 +10,12 @@ export interface EndpointEvent {
   readonly data: Readonly<Record<string, unknown>>;
   /** The event's own time. */
   readonly at: Date;
-  /** Where it goes, whatever types those endpoints have named. */
-  readonly endpointIds: readonly string[];
+  /** One endpoint, whatever types it has named; or all but one, of those that are enabled and named the type. */
+  readonly to: { readonly only: string } | { readonly except: string };
 }
 
 /**
- * Writes an event with a delivery to each of the endpoints.
+ * Writes an event with its deliveries, due at once.
  *
  * @returns the rows' ids, the deliveries in the order of their endpoints' ids
  */
@@ -23,7 +23,7 @@ export async function appendEndpointEvent(
   tx: Sql,
   event: EndpointEvent,
 ): Promise<{ eventId: string; deliveryIds: string[] }> {
-  const { merchantId, type, data, at, endpointIds } = event;
+  const { merchantId, type, data, at, to } = event;
   const body = JSON.stringify({ type, timestamp: at.toISOString(), data });
   const rows = await tx.query<{ event_id: string; delivery_id: string | null }>(
     `WITH written AS (
@@ -31,11 +31,12 @@ export async function appendEndpointEvent(
      ), sent AS (
        INSERT INTO deliveries (event_id, endpoint_id)
        SELECT w.id, p.id FROM written w, endpoints p
-       WHERE p.id = ANY ($4) AND p.merchant_id = $1 AND p.deleted_at IS NULL
+       WHERE p.merchant_id = $1 AND p.deleted_at IS NULL
+         AND (p.id = $4 OR (p.id <> $5 AND p.status = 'enabled' AND $2 = ANY (p.events)))
        RETURNING id, endpoint_id
      )
      SELECT w.id AS event_id, s.id AS delivery_id FROM written w LEFT JOIN sent s ON true ORDER BY s.endpoint_id`,
-    [merchantId, type, body, endpointIds],
+    [merchantId, type, body, "only" in to ? to.only : null, "except" in to ? to.except : null],
   );
   const [first] = rows;
   if (first === undefined)

@@ -87,6 +87,11 @@ export function createMetrics() {
 
     // telling merchants
     deliveriesDue: gauge("deliveries_due", "Deliveries whose next attempt is due."),
+    endpoints: gauge(
+      "endpoints",
+      "Callback endpoints that are enabled (and of those failing, paused) or disabled.",
+      ["state"],
+    ),
     deliveryAttempts: counter("delivery_attempts_total", "Attempts that ended, by outcome.", ["outcome"]),
     deliveryAttemptSeconds: histogram(
       "delivery_attempt_seconds",

@@ -61,6 +61,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
     http: { host: "127.0.0.1", port: 0, publicUrl: "http://127.0.0.1:8420" },
     chainIds: [CHAIN_ID],
     allowPrivateTargets: false,
+    firstDelayMs: 0,
     database,
     logger: recordingLogger(log),
     clock: systemClock,

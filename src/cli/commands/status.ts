@@ -3,8 +3,10 @@
 import {
   countDeliveriesInFlight,
   countDepositsInFlight,
+  countEndpoints,
   type DeliveriesInFlight,
   type DepositsInFlight,
+  type EndpointCounts,
 } from "../../http/status-store.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import type { Config } from "../../runtime/config/config.ts";
@@ -18,11 +20,12 @@ import { withDatabase } from "../with-database.ts";
 
 export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
   const setup = await setUp(options);
-  const [chains, deposits, deliveries, rescans] = await withDatabase(setup, (database) =>
+  const [chains, deposits, deliveries, endpoints, rescans] = await withDatabase(setup, (database) =>
     Promise.all([
       listChainStates(database),
       countDepositsInFlight(database),
       countDeliveriesInFlight(database),
+      countEndpoints(database),
       countLiveRescans(database),
     ]),
   );
@@ -30,12 +33,14 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
     chains: chains.map((chain) => chainStatus(chain, setup.config)),
     deposits: deposits.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     deliveries: { ...deliveries, oldestCreatedAt: deliveries.oldestCreatedAt?.toISOString() ?? null },
+    endpoints,
     rescans: rescans.map((each) => ({ ...each, oldestCreatedAt: each.oldestCreatedAt.toISOString() })),
   };
   const parts = [
     chainsText(status.chains),
     depositsText(deposits),
     deliveriesText(deliveries),
+    endpointsText(endpoints),
     ...rescansText(rescans),
   ];
   const text = parts.join("\n\n");
@@ -103,6 +108,11 @@ function rescansText(rescans: readonly LiveRescans[]): string[] {
     ({ chainId, count, blocksLeft, oldestCreatedAt }) =>
       `Chain ${chainId}: looking at the past of ${count} addresses, ${blocksLeft ?? "unknown"} blocks to go, the oldest asked for ${ago(oldestCreatedAt)}.`,
   );
+}
+
+function endpointsText({ enabled, failing, paused, disabled }: EndpointCounts): string {
+  const unwell = failing === 0 ? "all well" : `${failing} failing, ${paused} of them paused`;
+  return `${enabled} endpoints enabled, ${unwell}; ${disabled} disabled.`;
 }
 
 function shown(number: number | null): string {

@@ -37,7 +37,7 @@ export function endpointActionRoutes(
           type: "endpoint.test",
           data: { endpointId: endpoint.id },
           at: new Date(parts.clock.now()),
-          endpointIds: [endpoint.id],
+          to: { only: endpoint.id },
         });
         const [deliveryId = ""] = deliveryIds;
         return {

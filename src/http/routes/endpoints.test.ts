@@ -124,6 +124,43 @@ describe("an endpoint's key", () => {
   });
 });
 
+describe("an endpoint's schedule", () => {
+  test("is its own where it asks for one, and the daemon's again", async () => {
+    const body = { url: "https://shop.example/", schedule: ["0s", "90s", "2h"] };
+    const made = newEndpointShape.parse((await api.call("POST", "/v1/endpoints", { body })).body);
+    expect(made.schedule).toEqual(["0s", "90s", "2h"]);
+    const path = `/v1/endpoints/${made.id}`;
+    expect(await api.call("PATCH", path, { body: { schedule: ["5m"] } })).toMatchObject({
+      body: { schedule: ["5m"] },
+    });
+    expect(
+      await db.database.query("SELECT schedule_ms, first_delay_ms FROM endpoints WHERE id = $1", [made.id]),
+    ).toEqual([{ schedule_ms: [300_000], first_delay_ms: 300_000 }]);
+    expect(await api.call("PATCH", path, { body: { schedule: null } })).toMatchObject({
+      body: { schedule: null },
+    });
+  });
+
+  test.each([[], ["soon"], ["8d"], "5s"])("cannot be %j", async (schedule) => {
+    const answer = await api.call("POST", "/v1/endpoints", { body: { url: "https://a.example", schedule } });
+    expect(answer).toMatchObject({ status: 400, body: { code: "invalid_request" } });
+  });
+
+  test("G5: begins well again when it is enabled, or moved to another URL", async () => {
+    const { id } = await create();
+    const path = `/v1/endpoints/${id}`;
+    for (const body of [{ status: "enabled" }, { url: "https://new.example/" }]) {
+      await db.database.query(
+        "UPDATE endpoints SET failing_since = now(), last_failed_at = now(), failures = 9, paused_until = now() + interval '1 hour' WHERE id = $1",
+        [id],
+      );
+      expect(await api.call("PATCH", path, { body })).toMatchObject({
+        body: { failingSince: null, pausedUntil: null },
+      });
+    }
+  });
+});
+
 describe("an endpoint's headers", () => {
   test("are kept sealed and shown by name alone, replaced and taken away", async () => {
     const body = {

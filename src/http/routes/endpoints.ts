@@ -16,6 +16,7 @@ import {
 } from "../../delivery/endpoint-store.ts";
 import { skipKeptDeliveries } from "../../delivery/mending-store.ts";
 import { SIGNATURE_SCHEMES } from "../../delivery/signature.ts";
+import { formatDuration, parseDuration } from "../../runtime/config/duration.ts";
 import { type EndpointBody, endpointShape, newEndpointShape, pageOf } from "../answers.ts";
 import { eventType, id, pageQuery } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
@@ -36,12 +37,32 @@ const headers = z
   .describe(
     "Headers that come with its callbacks. Those of HTTP itself, webhook-* and proxy-* are reserved.",
   );
+const LONGEST_WAIT_MS = 7 * 86_400_000;
+const wait = z.string().transform((text, context): number => {
+  const ms = parseDuration(text);
+  if (ms !== undefined && ms <= LONGEST_WAIT_MS) return ms;
+  context.issues.push({
+    code: "custom",
+    message: "must be a duration such as 5s, 30m or 2h, up to 7d",
+    input: text,
+  });
+  return z.NEVER;
+});
+const schedule = z
+  .array(wait.meta({ type: "string" }))
+  .min(1)
+  .max(50)
+  .nullable()
+  .describe(
+    "Waits before each attempt, from the one before; their number is the number of attempts. null: the daemon's.",
+  );
 const params = z.strictObject({ id });
 
 export function endpointRoutes(
-  parts: Pick<HttpParts, "secretBox" | "random" | "allowPrivateTargets" | "wakeDeliverer">,
+  parts: Pick<HttpParts, "secretBox" | "random" | "allowPrivateTargets" | "firstDelayMs" | "wakeDeliverer">,
 ): readonly Route[] {
-  const policy = { allowPrivateTargets: parts.allowPrivateTargets };
+  const { allowPrivateTargets, firstDelayMs } = parts;
+  const policy = { allowPrivateTargets, firstDelayMs };
   return [
     route({
       method: "POST",
@@ -52,11 +73,17 @@ export function endpointRoutes(
         events: events.optional(),
         signature: signature.optional(),
         headers: headers.optional(),
+        schedule: schedule.optional(),
       }),
       answers: { 201: { description: "The endpoint, with its secret.", shape: newEndpointShape } },
       hasSecretAnswer: true,
       handle: async ({ caller, body, database }) => {
-        const wanted = { ...given<WantedEndpoint>(body), merchantId: caller.merchantId, url: body.url };
+        const { schedule: scheduleMs, ...rest } = body;
+        const wanted = {
+          ...given<WantedEndpoint>({ ...rest, scheduleMs }),
+          merchantId: caller.merchantId,
+          url: body.url,
+        };
         const { endpoint, secret } = await createEndpoint({ ...parts, database }, wanted, policy);
         return { status: 201, body: { ...endpointBody(endpoint), secret } };
       },
@@ -95,6 +122,7 @@ export function endpointRoutes(
         url: url.optional(),
         events: events.optional(),
         headers: headers.optional(),
+        schedule: schedule.optional(),
         status: z.enum(ENDPOINT_STATUSES).optional(),
         keptEvents: z
           .enum(["send", "skip"])
@@ -103,12 +131,12 @@ export function endpointRoutes(
       }),
       answers: { 200: { description: "The endpoint as it is now.", shape: endpointShape } },
       handle: async ({ caller, params: { id: endpointId }, body, database }) => {
-        const { keptEvents, ...changes } = body;
+        const { keptEvents, schedule: scheduleMs, ...changes } = body;
         if (keptEvents !== undefined && body.status !== "enabled")
           throw new InputError("invalid_request", "keptEvents goes with status: enabled");
         if (keptEvents === "skip") await skipKept(database, caller.merchantId, endpointId);
         const { merchantId } = caller;
-        const changed = given<EndpointChanges>(changes);
+        const changed = given<EndpointChanges>({ ...changes, scheduleMs });
         const endpoint = await updateEndpoint(
           { ...parts, database },
           merchantId,
@@ -167,6 +195,9 @@ export function endpointBody(endpoint: Endpoint): EndpointBody {
     signature: endpoint.signature,
     publicKey: endpoint.publicKey,
     previousKeyUntil: endpoint.previousKeyUntil?.toISOString() ?? null,
+    schedule: endpoint.scheduleMs?.map(formatDuration) ?? null,
+    failingSince: endpoint.failingSince?.toISOString() ?? null,
+    pausedUntil: endpoint.pausedUntil?.toISOString() ?? null,
     headers: [...endpoint.headerNames],
     createdAt: endpoint.createdAt.toISOString(),
   };

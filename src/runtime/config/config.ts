@@ -49,10 +49,12 @@ export interface HttpConfig {
 export interface CallbacksConfig {
   /** For one attempt as a whole. */
   readonly timeoutMs: number;
-  /** Wait before each attempt, counted from the one before; the first is usually 0. */
+  /** Wait before each attempt, counted from the one before; of the first from the event, usually 0. */
   readonly scheduleMs: readonly number[];
   /** Callback URLs may be plain http and lead to private addresses: a developer's machine only. */
   readonly allowPrivateTargets: boolean;
+  /** An endpoint whose attempts failed for so long, without one that succeeded, is disabled. */
+  readonly disableAfterMs: number;
   /** Attempts under way at once in this process. */
   readonly concurrency: number;
 }

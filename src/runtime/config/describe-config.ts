@@ -23,6 +23,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
       timeout: formatDuration(callbacks.timeoutMs),
       schedule: callbacks.scheduleMs.map(formatDuration),
       allowPrivateTargets: callbacks.allowPrivateTargets,
+      disableAfter: formatDuration(callbacks.disableAfterMs),
       concurrency: callbacks.concurrency,
     },
     sweepInterval: formatDuration(config.sweepIntervalMs),

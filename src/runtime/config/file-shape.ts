@@ -64,9 +64,11 @@ const callbacksShape = z
         .max(50, { error: "expected at most 50 attempts" })
         .default(DEFAULT_SCHEDULE_MS),
       allowPrivateTargets: boolean.default(false),
+      // Longer than the schedule: every delivery gets its attempts, and a long weekend passes.
+      disableAfter: duration(HOUR, 90 * DAY).default(5 * DAY),
       concurrency: integer(1, 2_000).default(64),
     },
-    { error: "expected { timeout, schedule, allowPrivateTargets, concurrency }" },
+    { error: "expected { timeout, schedule, allowPrivateTargets, disableAfter, concurrency }" },
   )
   .prefault({});
 

@@ -56,6 +56,7 @@ function toConfig(shape: FileShape, chains: Config["chains"], file: string, cwd:
       timeoutMs: callbacks.timeout,
       scheduleMs: callbacks.schedule,
       allowPrivateTargets: callbacks.allowPrivateTargets,
+      disableAfterMs: callbacks.disableAfter,
       concurrency: callbacks.concurrency,
     },
     sweepIntervalMs: shape.sweepInterval,
