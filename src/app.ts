@@ -20,6 +20,7 @@ import { coerceError, isRetryable } from "./core/errors.ts";
 import { loadFastKeccak } from "./core/keccak.ts";
 import type { OpenedDatabase } from "./db/open-database.ts";
 import { openUnpreparedDatabase } from "./db/open-database.ts";
+import { type ClientCertificate, readClientCertificate } from "./delivery/client-certificate.ts";
 import { createDeliverer, type Deliverer } from "./flow/deliver-callbacks.ts";
 import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
 import { workReplays } from "./flow/replay-worker.ts";
@@ -78,6 +79,9 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   const instance = `${hostname()}:${process.pid}:${random.bytes(3).toString("hex")}`;
 
   await loadFastKeccak();
+  const certificateFiles = roles.includes("deliver") ? config.callbacks.clientCertificate : null;
+  const clientCertificate =
+    certificateFiles === null ? undefined : await readClientCertificate(certificateFiles);
   const opened = await openUnpreparedDatabase(config, {
     logger,
     clock,
@@ -138,7 +142,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   closing.add("queue", () => queue.close(config.shutdownGraceMs));
   closing.add("workers", () => supervisor.stop());
   const base = { config, database, clock, logger, metrics, instance };
-  const built = { ...base, roles, queue, secretBox, nodesOf, assetsOf, addresses };
+  const built = { ...base, roles, queue, secretBox, nodesOf, assetsOf, addresses, clientCertificate };
   const { workers, wakers } = buildWorkers(built);
   supervisor.start(workers);
   state.wakeDeliverer = wakers.deliver;
@@ -162,6 +166,7 @@ interface BuildParts extends Omit<WorkerParts, "wakers"> {
   readonly nodesOf: ReadonlyMap<number, ChainNodes>;
   readonly assetsOf: RegisteredAssets;
   readonly addresses: AddressLoader;
+  readonly clientCertificate: ClientCertificate | undefined;
 }
 
 function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } {
@@ -169,6 +174,7 @@ function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } 
   const deliverer = roles.includes("deliver")
     ? createDeliverer({
         database,
+        clientCertificate: parts.clientCertificate,
         secretBox: parts.secretBox,
         callbacks: () => config.callbacks,
         sweepIntervalMs: config.sweepIntervalMs,

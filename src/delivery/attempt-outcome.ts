@@ -14,6 +14,7 @@
  * - `redirect`         answered 3xx; redirects are not followed
  * - `status`           answered with another status than 2xx
  * - `protocol`         the answer is not HTTP
+ * - `proxy`            the egress proxy failed, or could not be reached: not the merchant's fault
  * - `local`            this machine could not try (no file handles, no ports, frozen, stopping): not the merchant's fault
  */
 export const ATTEMPT_ERRORS = [
@@ -28,6 +29,7 @@ export const ATTEMPT_ERRORS = [
   "redirect",
   "status",
   "protocol",
+  "proxy",
   "local",
 ] as const;
 export type AttemptErrorClass = (typeof ATTEMPT_ERRORS)[number];

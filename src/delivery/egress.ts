@@ -12,6 +12,7 @@ import { isPublicAddress } from "./address-guard.ts";
 import {
   AttemptError,
   type AttemptOutcome,
+  type AttemptPhases,
   classifyError,
   errorOfStatus,
   NO_PHASES,
@@ -19,9 +20,16 @@ import {
   timedOut,
 } from "./attempt-outcome.ts";
 import { assertCallbackUrl } from "./callback-url.ts";
+import type { ClientCertificate } from "./client-certificate.ts";
 import { type Connection, type Connections, createConnections } from "./connections.ts";
 import { createDeadlines, type Deadlines } from "./deadlines.ts";
-import { type ConnectPhases, createGuardedConnector, newConnectPhases } from "./guarded-connector.ts";
+import type { EgressProxy } from "./egress-proxy.ts";
+import {
+  type ConnectPhases,
+  createGuardedConnector,
+  newConnectPhases,
+  proxyAway,
+} from "./guarded-connector.ts";
 import { createHostResolver, type ResolveHost, resolveBySystem } from "./resolve-host.ts";
 import { createResponseReader, type ResponseReader } from "./response-reader.ts";
 
@@ -48,6 +56,8 @@ export interface EgressOptions {
   readonly isAllowedAddress?: (address: string) => boolean;
   readonly resolve?: ResolveHost;
   readonly ca?: string;
+  readonly clientCertificate?: ClientCertificate | undefined;
+  readonly proxy?: EgressProxy | undefined;
 }
 
 /** Beside the limit for an attempt as a whole. */
@@ -73,6 +83,8 @@ export function createEgress(options: EgressOptions): Egress {
     resolve: options.resolve ?? (allowPrivateTargets ? resolveBySystem : createHostResolver()),
     connectTimeoutMs: limits.connectTimeoutMs,
     ca: options.ca,
+    clientCertificate: options.clientCertificate,
+    proxy: options.proxy,
     clock,
   });
   const connections = createConnections(connector, limits.bodyTimeoutMs);
@@ -148,7 +160,7 @@ function createAnswerHandler(
   }
 
   const timeOut = (lateMs: number) => {
-    if (!isSettled) finish(timedOut("no answer in time", lateMs));
+    if (!isSettled) finish(phases.isAtProxy ? proxyAway() : timedOut("no answer in time", lateMs));
   };
   const handler: Dispatcher.DispatchHandler = {
     onRequestStart: (started) => {
@@ -177,7 +189,7 @@ function createAnswerHandler(
   return { handler, timeOut };
 }
 
-function phasesOf({ dnsMs, connectMs, tlsMs }: ConnectPhases): ConnectPhases {
+function phasesOf({ dnsMs, connectMs, tlsMs }: ConnectPhases): Omit<AttemptPhases, "firstByteMs"> {
   return { dnsMs: rounded(dnsMs), connectMs: rounded(connectMs), tlsMs: rounded(tlsMs) };
 }
 

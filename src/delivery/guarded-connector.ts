@@ -12,6 +12,8 @@ import { buildConnector } from "undici";
 import { coerceError } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { AttemptError, classifyError, timedOut } from "./attempt-outcome.ts";
+import type { ClientCertificate } from "./client-certificate.ts";
+import { type EgressProxy, openTunnel } from "./egress-proxy.ts";
 import type { ResolveHost } from "./resolve-host.ts";
 
 export interface GuardedConnectorOptions {
@@ -21,6 +23,10 @@ export interface GuardedConnectorOptions {
   readonly connectTimeoutMs: number;
   /** Certificates to trust instead of the well-known ones, PEM. */
   readonly ca?: string | undefined;
+  /** Shown where an endpoint asks for one. */
+  readonly clientCertificate?: ClientCertificate | undefined;
+  /** The operator's own, that all connections go through. */
+  readonly proxy?: EgressProxy | undefined;
   readonly clock: Clock;
 }
 
@@ -29,10 +35,12 @@ export interface ConnectPhases {
   dnsMs: number | null;
   connectMs: number | null;
   tlsMs: number | null;
+  /** The operator's own proxy is waited for. */
+  isAtProxy: boolean;
 }
 
 export function newConnectPhases(): ConnectPhases {
-  return { dnsMs: null, connectMs: null, tlsMs: null };
+  return { dnsMs: null, connectMs: null, tlsMs: null, isAtProxy: false };
 }
 
 /** For one connection: what opening it took is written into `phases`. */
@@ -50,6 +58,7 @@ export function createGuardedConnector(options: GuardedConnectorOptions): Guarde
     timeout: options.connectTimeoutMs,
     allowH2: false,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...options.clientCertificate,
   });
   return (phases) => (target, callback) => {
     Object.assign(phases, newConnectPhases());
@@ -69,46 +78,110 @@ export function createGuardedConnector(options: GuardedConnectorOptions): Guarde
 
 type Opened = (...result: [error: Error, socket: null] | [error: null, socket: Socket]) => void;
 
+/** Begins to open a socket to the target. @returns ends it; it tells no more then */
+type Open = (
+  target: Target,
+  options: GuardedConnectorOptions,
+  phases: ConnectPhases,
+  done: Opened,
+) => () => void;
+
+interface Target {
+  readonly hostname: string;
+  readonly port: number;
+}
+
 function openGuarded(
-  target: buildConnector.Options,
+  { hostname, port, protocol }: buildConnector.Options,
   options: GuardedConnectorOptions,
   phases: ConnectPhases,
   done: Opened,
 ): void {
-  if (isIP(target.hostname) !== 0 && !options.isAllowedAddress(target.hostname)) {
+  if (isIP(hostname) !== 0 && !options.isAllowedAddress(hostname)) {
     done(blocked(), null);
     return;
   }
   const { clock, connectTimeoutMs } = options;
+  const ended = new AbortController();
+  const finish: Opened = (...result) => {
+    if (ended.signal.aborted) return;
+    ended.abort();
+    done(...result);
+  };
+  const open: Open = options.proxy === undefined ? openDirect : openByProxy(options.proxy);
+  const target = { hostname, port: Number(port) || (protocol === "https:" ? 443 : 80) };
+  const giveUp = open(target, options, phases, finish);
+  const dueAt = clock.monotonic() + connectTimeoutMs;
+  void clock.sleep(connectTimeoutMs, ended.signal).then(() => {
+    if (ended.signal.aborted) return;
+    const lateMs = clock.monotonic() - dueAt;
+    finish(phases.isAtProxy ? proxyAway() : timedOut("could not connect in time", lateMs), null);
+    giveUp();
+  });
+}
+
+const openDirect: Open = (target, options, phases, done) => {
+  const { clock } = options;
   const startedAt = clock.monotonic();
   const socket = openSocket({
     host: target.hostname,
-    port: Number(target.port) || (target.protocol === "https:" ? 443 : 80),
+    port: target.port,
     lookup: guardedLookup(options, phases),
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
     noDelay: true,
     keepAlive: true,
   });
-  const ended = new AbortController();
-  const finish: Opened = (...result) => {
-    if (ended.signal.aborted) return;
-    ended.abort();
-    if (result[0] !== null) socket.destroy();
-    done(...result);
+  const fail = (error: Error) => {
+    socket.destroy();
+    done(error, null);
   };
   // Stays for the socket's life: an error between two owners would end the process.
-  socket.on("error", (error) => finish(error, null));
+  socket.on("error", fail);
   socket.once("connect", () => {
     phases.connectMs = clock.monotonic() - startedAt - (phases.dnsMs ?? 0);
     const peer = socket.remoteAddress;
-    if (peer === undefined || !options.isAllowedAddress(peer)) return finish(blocked(), null);
-    finish(null, socket);
+    if (peer === undefined || !options.isAllowedAddress(peer)) fail(blocked());
+    else done(null, socket);
   });
-  const dueAt = clock.monotonic() + connectTimeoutMs;
-  void clock.sleep(connectTimeoutMs, ended.signal).then(() => {
-    finish(timedOut("could not connect in time", clock.monotonic() - dueAt), null);
-  });
+  return () => socket.destroy();
+};
+
+/** The peer that is connected is the proxy, which is told the address that was checked. */
+function openByProxy(proxy: EgressProxy): Open {
+  return (target, options, phases, done) => {
+    let giveUp: () => void = () => undefined;
+    let isGivenUp = false;
+    const lookUp = guardedLookup(options, phases);
+    const begin = (address: string) => {
+      if (isGivenUp) return;
+      const startedAt = options.clock.monotonic();
+      phases.isAtProxy = true;
+      const onConnected = () => {
+        phases.isAtProxy = false;
+      };
+      giveUp = openTunnel(proxy, { address, port: target.port }, onConnected, (error, socket) => {
+        phases.connectMs = options.clock.monotonic() - startedAt;
+        if (socket === null) done(error ?? proxyAway(), null);
+        else done(null, socket);
+      });
+    };
+    if (isIP(target.hostname) === 0) {
+      lookUp(target.hostname, {}, (error, address) => {
+        if (error) done(error, null);
+        else if (typeof address === "string") begin(address);
+      });
+    } else begin(target.hostname);
+    return () => {
+      isGivenUp = true;
+      giveUp();
+    };
+  };
+}
+
+/** No connection to the operator's own proxy: nobody knows how the merchant is. */
+export function proxyAway(): AttemptError {
+  return new AttemptError("proxy", "the egress proxy does not answer");
 }
 
 function guardedLookup(options: GuardedConnectorOptions, phases: ConnectPhases): LookupFunction {

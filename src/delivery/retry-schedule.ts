@@ -18,7 +18,7 @@ export type Decision =
   | { readonly next: "retry"; readonly waitMs: number }
   /** The last attempt failed. */
   | { readonly next: "failed" }
-  /** This machine's fault: tried again, and not counted among the endpoint's attempts. */
+  /** This machine's fault, or its proxy's: tried again, and not counted among the endpoint's attempts. */
   | { readonly next: "postpone"; readonly waitMs: number };
 
 const JITTER = 0.2;
@@ -41,7 +41,8 @@ export function decide(
   fraction: number,
 ): Decision {
   if (outcome.error === null) return { next: "delivered" };
-  if (outcome.error === "local") return { next: "postpone", waitMs: jittered(POSTPONE_MS, fraction) };
+  if (outcome.error === "local" || outcome.error === "proxy")
+    return { next: "postpone", waitMs: jittered(POSTPONE_MS, fraction) };
   const scheduledMs = scheduleMs[failedBefore + 1];
   if (scheduledMs === undefined) return { next: "failed" };
   const leastMs = isOverloaded(outcome) ? Math.max(scheduledMs, OVERLOADED_WAIT_MS) : scheduledMs;

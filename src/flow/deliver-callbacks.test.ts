@@ -16,6 +16,7 @@ import { createSecretBox } from "../runtime/secret-box.ts";
 import { insertDeliveries, insertEndpoint, testSecretBox } from "../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
+import { startHttpProxy } from "../testing/http-proxy.ts";
 import { type Sink, type SinkRequest, startSink } from "../testing/sink.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { createDeliverer, type Deliverer, type DelivererParts } from "./deliver-callbacks.ts";
@@ -38,6 +39,11 @@ const CALLBACKS: CallbacksConfig = {
   timeoutMs: 5_000,
   scheduleMs: [0, 10, 10, 10],
   allowPrivateTargets: true,
+  connectTimeoutMs: 10_000,
+  headersTimeoutMs: 15_000,
+  bodyTimeoutMs: 5_000,
+  proxyUrl: null,
+  clientCertificate: null,
   disableAfterMs: 5 * 86_400_000,
   concurrency: 64,
 };
@@ -431,6 +437,28 @@ describe("the deliverer", () => {
     await letTimePass();
     await by.drain();
     expect((await onlyDelivery()).delivery.state).toBe("failed");
+  });
+
+  it("uses up no attempt while the egress proxy is away, and delivers through it when it is back", async () => {
+    const merchant = await sink();
+    await insertEndpoint(test.database, merchant.url);
+    await insertDeliveries(test.database, ["end_test"], 3);
+    const proxy = await startHttpProxy();
+    stops.push(() => proxy.close());
+    proxy.refuse("407 Proxy Authentication Required");
+    const by = deliverer({}, { proxyUrl: proxy.url.replace("//", "//user:p%40ss@") });
+    await by.drain();
+    expect((await onlyDelivery()).attempts).toEqual([]);
+    expect(await countBacklog(test.database)).toMatchObject({ waiting: 3 });
+    expect(await test.database.query("SELECT failures, paused_until FROM endpoints")).toEqual([
+      { failures: 0, paused_until: null },
+    ]);
+    proxy.refuse(null);
+    await letTimePass();
+    await by.drain();
+    expect(await states("end_test")).toEqual({ delivered: 3 });
+    expect(proxy.asked).toContain(`127.0.0.1:${merchant.port}`);
+    expect(proxy.authorizations).toContain(`Basic ${Buffer.from("user:p@ss").toString("base64")}`);
   });
 
   it("G6: signs with both secrets during the overlap of a rotation, and with the new one alone after it", async () => {

@@ -9,8 +9,10 @@
 import { coerceError } from "../core/errors.ts";
 import type { Database } from "../db/database.ts";
 import type { AttemptOutcome } from "../delivery/attempt-outcome.ts";
+import type { ClientCertificate } from "../delivery/client-certificate.ts";
 import { failDeliveriesOfDeletedEndpoints, keepFirstDelay } from "../delivery/delivery-store.ts";
-import { createEgress, type Egress } from "../delivery/egress.ts";
+import { createEgress, type Egress, type EgressOptions } from "../delivery/egress.ts";
+import { readProxyUrl } from "../delivery/egress-proxy.ts";
 import type { Decision } from "../delivery/retry-schedule.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { CallbacksConfig } from "../runtime/config/config.ts";
@@ -33,6 +35,8 @@ export interface DelivererParts {
   /** When the next retry is due, by this machine's clock. Told whenever there is nothing more to do before it. */
   readonly onRetryAt?: (time: Date) => void;
   readonly onAttempt?: (attempt: AttemptReport) => void;
+  /** Of `callbacks.clientCertificate`. */
+  readonly clientCertificate?: ClientCertificate | undefined;
   /** Instead of one made by the config. It is destroyed at the stop. */
   readonly egress?: Egress;
 }
@@ -57,8 +61,7 @@ export interface Deliverer {
 const DELETED_BATCH = 10_000;
 
 export function createDeliverer(parts: DelivererParts): Deliverer {
-  const { allowPrivateTargets } = parts.callbacks();
-  const egress = parts.egress ?? createEgress({ allowPrivateTargets, clock: parts.clock });
+  const egress = parts.egress ?? createEgress(egressOptions(parts));
   const pump = createDeliveryPump({ ...parts, egress });
 
   async function sweep(): Promise<void> {
@@ -85,5 +88,22 @@ export function createDeliverer(parts: DelivererParts): Deliverer {
       }
       await pump.stop(parts.shutdownGraceMs);
     },
+  };
+}
+
+function egressOptions({ callbacks, clientCertificate, clock }: DelivererParts): EgressOptions {
+  const { allowPrivateTargets, proxyUrl, timeoutMs, ...limits } = callbacks();
+  const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs } = limits;
+  return {
+    allowPrivateTargets,
+    clock,
+    clientCertificate,
+    limits: {
+      connectTimeoutMs,
+      // The attempt's own limit covers it, then.
+      headersTimeoutMs: headersTimeoutMs >= timeoutMs ? Number.POSITIVE_INFINITY : headersTimeoutMs,
+      bodyTimeoutMs,
+    },
+    proxy: proxyUrl === null ? undefined : readProxyUrl(proxyUrl),
   };
 }

@@ -58,7 +58,13 @@ export interface Sink {
 }
 
 export async function startSink(
-  options: { readonly tls?: boolean; readonly host?: string; readonly port?: number } = {},
+  options: {
+    readonly tls?: boolean;
+    /** Clients must show a certificate that this one signed (PEM). */
+    readonly clientCa?: string;
+    readonly host?: string;
+    readonly port?: number;
+  } = {},
 ): Promise<Sink> {
   const host = options.host ?? "127.0.0.1";
   const requests: SinkRequest[] = [];
@@ -83,7 +89,16 @@ export async function startSink(
   };
   const server =
     options.tls === true
-      ? createTlsServer({ cert: TEST_CERTIFICATE, key: TEST_CERTIFICATE_KEY }, listener)
+      ? createTlsServer(
+          {
+            cert: TEST_CERTIFICATE,
+            key: TEST_CERTIFICATE_KEY,
+            ...(options.clientCa === undefined
+              ? {}
+              : { ca: options.clientCa, requestCert: true, rejectUnauthorized: true }),
+          },
+          listener,
+        )
       : createServer(listener);
   server.on("connection", (socket: Socket) => {
     counts.connections += 1;

@@ -53,6 +53,16 @@ export interface CallbacksConfig {
   readonly scheduleMs: readonly number[];
   /** Callback URLs may be plain http and lead to private addresses: a developer's machine only. */
   readonly allowPrivateTargets: boolean;
+  /** For name and connection, and as much again for the TLS handshake. */
+  readonly connectTimeoutMs: number;
+  /** From the request to the answer's headers. */
+  readonly headersTimeoutMs: number;
+  /** For the next piece of the answer's body. */
+  readonly bodyTimeoutMs: number;
+  /** An HTTP proxy that all callbacks go through; may hold a password. */
+  readonly proxyUrl: string | null;
+  /** Files of the certificate that callbacks show where an endpoint asks for one. */
+  readonly clientCertificate: { readonly certFile: string; readonly keyFile: string } | null;
   /** An endpoint whose attempts failed for so long, without one that succeeded, is disabled. */
   readonly disableAfterMs: number;
   /** Attempts under way at once in this process. */

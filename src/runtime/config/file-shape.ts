@@ -64,11 +64,26 @@ const callbacksShape = z
         .max(50, { error: "expected at most 50 attempts" })
         .default(DEFAULT_SCHEDULE_MS),
       allowPrivateTargets: boolean.default(false),
+      // Within `timeout`; left out, the headers may take all of it.
+      connectTimeout: duration(10, 120 * SECOND).default(10 * SECOND),
+      headersTimeout: duration(10, 120 * SECOND).optional(),
+      bodyTimeout: duration(10, 120 * SECOND).default(5 * SECOND),
+      proxy: optionalUrl("http", "https").default(null),
+      clientCertificate: z
+        .strictObject(
+          { certFile: text("a file", /^[^\0]+$/), keyFile: text("a file", /^[^\0]+$/) },
+          { error: "expected { certFile, keyFile }" },
+        )
+        .nullable()
+        .default(null),
       // Longer than the schedule: every delivery gets its attempts, and a long weekend passes.
       disableAfter: duration(HOUR, 90 * DAY).default(5 * DAY),
       concurrency: integer(1, 2_000).default(64),
     },
-    { error: "expected { timeout, schedule, allowPrivateTargets, disableAfter, concurrency }" },
+    {
+      error:
+        "expected { timeout, connectTimeout, headersTimeout, bodyTimeout, schedule, allowPrivateTargets, proxy, clientCertificate, disableAfter, concurrency }",
+    },
   )
   .prefault({});
 

@@ -56,6 +56,17 @@ function toConfig(shape: FileShape, chains: Config["chains"], file: string, cwd:
       timeoutMs: callbacks.timeout,
       scheduleMs: callbacks.schedule,
       allowPrivateTargets: callbacks.allowPrivateTargets,
+      connectTimeoutMs: callbacks.connectTimeout,
+      headersTimeoutMs: callbacks.headersTimeout ?? callbacks.timeout,
+      bodyTimeoutMs: callbacks.bodyTimeout,
+      proxyUrl: callbacks.proxy,
+      clientCertificate:
+        callbacks.clientCertificate === null
+          ? null
+          : {
+              certFile: resolve(cwd, callbacks.clientCertificate.certFile),
+              keyFile: resolve(cwd, callbacks.clientCertificate.keyFile),
+            },
       disableAfterMs: callbacks.disableAfter,
       concurrency: callbacks.concurrency,
     },
