@@ -32,13 +32,13 @@ export interface WorkerParts {
 export function scanWorkers(
   parts: WorkerParts,
   nodesOf: ReadonlyMap<number, ChainNodes>,
-  assetsOf: ReadonlyMap<number, readonly KnownAsset[]>,
+  assetsOf: (chainId: number) => readonly KnownAsset[],
   addresses: AddressLoader,
 ): Worker[] {
   return parts.config.chains.flatMap((chain) => {
     const nodes = nodesOf.get(chain.id);
     if (nodes === undefined) return [];
-    const assets = assetsOf.get(chain.id) ?? [];
+    const assets = () => assetsOf(chain.id);
     return [
       { name: `follow ${chain.id}`, run: (signal) => follow(parts, chain, nodes, assets, addresses, signal) },
       {
@@ -53,7 +53,7 @@ async function follow(
   parts: WorkerParts,
   chain: ChainConfig,
   nodes: ChainNodes,
-  assets: readonly KnownAsset[],
+  assets: () => readonly KnownAsset[],
   addresses: AddressLoader,
   signal: AbortSignal,
 ): Promise<void> {
@@ -72,7 +72,7 @@ async function rescanPast(
   parts: WorkerParts,
   chain: ChainConfig,
   nodes: ChainNodes,
-  assets: readonly KnownAsset[],
+  assets: () => readonly KnownAsset[],
   addresses: AddressLoader,
   signal: AbortSignal,
 ): Promise<void> {

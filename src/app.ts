@@ -7,6 +7,7 @@
 import { hostname } from "node:os";
 import { type Closing, createClosing } from "./app-closing.ts";
 import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
+import { createLiveConfig, type LiveConfig, reloadWorker } from "./app-reload.ts";
 import {
   housekeepingWorker,
   noteAttempt,
@@ -51,6 +52,8 @@ export interface DaemonOptions {
   readonly logger: Logger;
   /** Aborted to stop. */
   readonly signal: AbortSignal;
+  /** Reads the config again when its file changed. */
+  readonly readConfig: () => Promise<Config>;
   readonly onReady?: (info: { readonly url: string | null }) => void;
 }
 
@@ -126,10 +129,11 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
       )
     : null;
 
-  const assetsOf = await prepare(opened, config, { logger, clock, signal }, (problem) => {
+  const assets = await prepare(opened, config, { logger, clock, signal }, (problem) => {
     state.problem = problem;
   });
-  if (assetsOf === undefined) return;
+  if (assets === undefined) return;
+  const live = createLiveConfig(config, assets);
 
   const queue = createQueue({
     config: config.queue,
@@ -142,9 +146,10 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   closing.add("queue", () => queue.close(config.shutdownGraceMs));
   closing.add("workers", () => supervisor.stop());
   const base = { config, database, clock, logger, metrics, instance };
-  const built = { ...base, roles, queue, secretBox, nodesOf, assetsOf, addresses, clientCertificate };
+  const built = { ...base, roles, queue, secretBox, nodesOf, live, addresses, clientCertificate };
   const { workers, wakers } = buildWorkers(built);
-  supervisor.start(workers);
+  const reloads = reloadWorker({ ...base, live, wakers, readConfig: options.readConfig });
+  supervisor.start([...workers, reloads]);
   state.wakeDeliverer = wakers.deliver;
   state.problem = null;
   logger.info("Started", { roles, instance, url, chains: config.chains.map((chain) => chain.id) });
@@ -164,7 +169,7 @@ interface BuildParts extends Omit<WorkerParts, "wakers"> {
   readonly queue: Queue;
   readonly secretBox: SecretBox;
   readonly nodesOf: ReadonlyMap<number, ChainNodes>;
-  readonly assetsOf: RegisteredAssets;
+  readonly live: LiveConfig;
   readonly addresses: AddressLoader;
   readonly clientCertificate: ClientCertificate | undefined;
 }
@@ -176,7 +181,7 @@ function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } 
         database,
         clientCertificate: parts.clientCertificate,
         secretBox: parts.secretBox,
-        callbacks: () => config.callbacks,
+        callbacks: parts.live.callbacks,
         sweepIntervalMs: config.sweepIntervalMs,
         shutdownGraceMs: config.shutdownGraceMs,
         clock,
@@ -196,7 +201,7 @@ function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } 
 
   const workers: Worker[] = [housekeepingWorker(workerParts)];
   if (roles.includes("scan"))
-    workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.assetsOf, parts.addresses));
+    workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.live.assetsOf, parts.addresses));
   if (roles.includes("settle"))
     workers.push(...settleWorkers(settlerParts(workerParts, queue), config.shutdownGraceMs));
   if (deliverer !== undefined) workers.push(...deliverWorkers(workerParts, queue, deliverer));
@@ -284,7 +289,7 @@ async function prepare(
   for (let delayMs = 500; !runtime.signal.aborted; delayMs = Math.min(10_000, delayMs * 2)) {
     try {
       await opened.prepare();
-      return await registerChains(opened.database, config.chains, runtime.logger);
+      return (await registerChains(opened.database, config.chains, runtime.logger)).assets;
     } catch (rawError) {
       if (!isRetryable(rawError)) throw rawError;
       const { message } = coerceError(rawError);

@@ -9,6 +9,8 @@ export interface Setup {
   readonly config: Config;
   readonly env: Environment;
   readonly logger: Logger;
+  /** The config as its file and `.env` say it by then. */
+  readonly readAgain: () => Promise<Config>;
 }
 
 /** @param level of the log where neither the command line nor, for a daemon, the config says another */
@@ -16,6 +18,7 @@ export async function setUp(options: GlobalOptions, level: LogLevel | "config" =
   const cwd = process.cwd();
   const env = await readEnvironment(cwd);
   const config = await readConfig({ file: options.config, env, cwd });
+  const readAgain = async () => readConfig({ file: options.config, env: await readEnvironment(cwd), cwd });
   const logger = createLogger(options.logLevel ?? (level === "config" ? config.logLevel : level));
-  return { config, env, logger };
+  return { config, env, logger, readAgain };
 }

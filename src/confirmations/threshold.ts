@@ -3,6 +3,7 @@
  * stands at `block + N − 1`: exactly N confirmations, neither one more nor one less.
  */
 import type { Asset, PolicyBand, Threshold } from "../core/asset.ts";
+import { FINALITY_TAGS } from "../core/chain.ts";
 
 /** The band that holds for an amount: the first whose limit is not exceeded. */
 export function bandFor(asset: Asset, amountBaseUnits: bigint): PolicyBand {
@@ -22,4 +23,40 @@ export function dueBlock(threshold: Threshold, blockNumber: bigint): bigint | nu
 export function thresholdText(threshold: Threshold): string {
   if (threshold.depth === null) return threshold.tag;
   return threshold.tag === null ? String(threshold.depth) : `${threshold.depth} and ${threshold.tag}`;
+}
+
+/**
+ * The threshold that `thresholdText` wrote.
+ *
+ * @throws {RangeError} for any other text
+ */
+export function parseThreshold(text: string): Threshold {
+  const [, depthText, tagText] = /^(\d+)?(?: and )?([a-z]+)?$/.exec(text) ?? [];
+  const tag = FINALITY_TAGS.find((each) => each === tagText) ?? null;
+  const depth = depthText === undefined ? null : Number(depthText);
+  if (depth !== null) return { depth, tag };
+  if (tag !== null) return { depth, tag };
+  throw new RangeError(`${JSON.stringify(text)} is no threshold`);
+}
+
+/** Up to which block each kind of threshold is met. `null`: the tag is not known. */
+export interface ReachedBlocks {
+  readonly cursorNumber: bigint;
+  readonly safeNumber: bigint | null;
+  readonly finalizedNumber: bigint | null;
+}
+
+export function isDepthMet(threshold: Threshold, blockNumber: bigint, reached: ReachedBlocks): boolean {
+  const due = dueBlock(threshold, blockNumber);
+  return due === null || due <= reached.cursorNumber;
+}
+
+export function isTagMet(threshold: Threshold, blockNumber: bigint, reached: ReachedBlocks): boolean {
+  if (threshold.tag === null) return true;
+  const tagNumber = threshold.tag === "safe" ? reached.safeNumber : reached.finalizedNumber;
+  return tagNumber !== null && tagNumber >= blockNumber;
+}
+
+export function isMet(threshold: Threshold, blockNumber: bigint, reached: ReachedBlocks): boolean {
+  return isDepthMet(threshold, blockNumber, reached) && isTagMet(threshold, blockNumber, reached);
 }

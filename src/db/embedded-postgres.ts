@@ -5,7 +5,7 @@
  * The server is a program of its own. It outlives a daemon that was killed, and the next one adopts it. When it
  * is the server that dies, whoever is there starts it again on the same port.
  */
-import { rm } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Client } from "pg";
 import { coerceError, FatalError, TemporaryError } from "../core/errors.ts";
@@ -34,6 +34,15 @@ export interface EmbeddedPostgresOptions {
   readonly port?: number;
   /** More settings for the server, if this call starts it. */
   readonly settings?: Readonly<Record<string, string>>;
+}
+
+/** Whether this data folder has a cluster already; starts and makes nothing. */
+export async function hasEmbeddedPostgres(dataDir: string): Promise<boolean> {
+  const folder = (await readPointer(resolve(dataDir))) ?? resolve(dataDir);
+  return stat(join(folder, CLUSTER_FOLDER)).then(
+    () => true,
+    () => false,
+  );
 }
 
 interface Seat {

@@ -149,6 +149,7 @@ const STAGES = {
   unlock: { status: "credited", block: "unlock_block", tag: "unlock_tag", waiting: ["pending", "credited"] },
 } as const;
 export type SettleStage = keyof typeof STAGES;
+export const SETTLE_STAGES: readonly SettleStage[] = ["credit", "unlock"];
 
 /**
  * The ways to be due, one query each: every one of them walks its own partial index from its lowest entry, so
@@ -243,6 +244,8 @@ export async function listDepositBlocks(
 /** A new threshold for a deposit that has not met the old one yet. */
 export interface ThresholdChange {
   readonly depositId: string;
+  /** As it was read: one that was included again meanwhile has been judged anew. */
+  readonly sequence: number;
   readonly threshold: StoredThreshold;
 }
 
@@ -273,14 +276,16 @@ export async function changeThresholds(
   const { block, tag, waiting } = STAGES[stage];
   await sql.query(
     `UPDATE deposits d SET ${stage}_at = c.text, ${block} = c.due_block, ${tag} = c.tag
-     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS c(id, text, due_block, tag)
-     WHERE d.id = c.id AND d.status = ANY ($5)`,
+     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $6::integer[])
+       AS c(id, text, due_block, tag, sequence)
+     WHERE d.id = c.id AND d.sequence = c.sequence AND d.status = ANY ($5)`,
     [
       changes.map(({ depositId }) => depositId),
       changes.map(({ threshold }) => threshold.text),
       changes.map(({ threshold }) => threshold.dueBlock),
       changes.map(({ threshold }) => threshold.tag),
       waiting,
+      changes.map(({ sequence }) => sequence),
     ],
   );
 }

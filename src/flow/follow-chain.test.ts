@@ -100,9 +100,10 @@ async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome
 
 async function ingestContext(): Promise<IngestContext> {
   const { database } = test;
-  const assetsOf = await registerChains(database, [chain], silentLogger);
+  const { assets } = await registerChains(database, [chain], silentLogger);
+  const known = assets.get(chain.id) ?? [];
   const watch = await loadAddressWatch(database, systemRandom);
-  return ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
+  return ingestContextOf(database, chain, () => known, watch);
 }
 
 const state = () => getChainState(test.database, CHAIN_ID);

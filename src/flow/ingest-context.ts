@@ -1,6 +1,7 @@
-/** What ingesting a chain needs, as its config says it. */
+/** What ingesting a chain needs, as its config says it. The assets with their policies may change meanwhile. */
 import type { KnownAsset } from "../core/asset.ts";
 import type { Database } from "../db/database.ts";
+import type { AssetsByToken } from "../deposits/judge-transfer.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { IngestContext } from "./ingest-block.ts";
 import type { AddressWatch } from "./watch-addresses.ts";
@@ -8,16 +9,29 @@ import type { AddressWatch } from "./watch-addresses.ts";
 export function ingestContextOf(
   database: Database,
   chain: ChainConfig,
-  assets: readonly KnownAsset[],
+  assets: () => readonly KnownAsset[],
   watch: AddressWatch,
 ): IngestContext {
+  let inForce = assets();
+  let byToken = toAssetsByToken(inForce);
   return {
     database,
     chainId: chain.id,
-    assets: new Map(assets.map((asset) => [asset.token, asset])),
+    get assets() {
+      const now = assets();
+      if (now !== inForce) {
+        inForce = now;
+        byToken = toAssetsByToken(now);
+      }
+      return byToken;
+    },
     nativeSource: chain.nativeSource,
     ownWallets: new Set(chain.ownWallets),
     reorgWindow: chain.reorgWindow,
     watch,
   };
+}
+
+function toAssetsByToken(assets: readonly KnownAsset[]): AssetsByToken {
+  return new Map(assets.map((asset) => [asset.token, asset]));
 }

@@ -62,13 +62,13 @@ afterEach(async () => {
 
 async function partsOf(holder: string): Promise<AddressRescanParts> {
   const { database } = test;
-  const assetsOf = await registerChains(database, [chain], silentLogger);
+  const { assets } = await registerChains(database, [chain], silentLogger);
   const watch = await loadAddressWatch(database, systemRandom);
   return {
     database,
     chain,
     nodes: nodes.backfill,
-    ingest: ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch),
+    ingest: ingestContextOf(database, chain, () => assets.get(chain.id) ?? [], watch),
     wakers: {
       settleAt: async () => undefined,
       settleNow: async () => undefined,

@@ -52,6 +52,10 @@ export const depositShape: z.ZodType<DepositBody> = z.strictObject(depositKeys).
 export const depositDetailShape = z
   .strictObject({
     ...depositKeys,
+    waitsFor: z
+      .string()
+      .nullable()
+      .describe("For people: what it waits for, such as `3 of 12`. null: for nothing."),
     history: z
       .array(
         z.strictObject({

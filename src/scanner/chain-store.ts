@@ -172,6 +172,44 @@ export async function holdCursor(tx: Sql, chainId: number): Promise<SettledAt | 
   };
 }
 
+/** Where a chain stands and since when, for telling what its deposits wait for. */
+export interface ChainStandingRow {
+  readonly cursorNumber: bigint;
+  readonly safeNumber: bigint | null;
+  readonly finalizedNumber: bigint | null;
+  readonly haltedReason: string | null;
+  readonly safeAt: Date | null;
+  readonly finalizedAt: Date | null;
+  /** The database's clock. */
+  readonly now: Date;
+}
+
+/** @throws {FatalError} when the chain has no row, or no cursor: then it can have no deposits */
+export async function getChainStanding(sql: Sql, chainId: number): Promise<ChainStandingRow> {
+  const [row] = await sql.query<
+    Pick<ChainRow, "cursor_number" | "safe_number" | "finalized_number" | "state_reason"> & {
+      safe_at: Date | null;
+      finalized_at: Date | null;
+      now: Date;
+    }
+  >(
+    `SELECT cursor_number, safe_number, finalized_number, state_reason, safe_at, finalized_at, now() AS now
+     FROM chains WHERE chain_id = $1`,
+    [chainId],
+  );
+  if (row === undefined || row.cursor_number === null)
+    throw new FatalError("not_found", `Chain ${chainId} is not followed`, { chainId });
+  return {
+    cursorNumber: row.cursor_number,
+    safeNumber: row.safe_number,
+    finalizedNumber: row.finalized_number,
+    haltedReason: row.state_reason,
+    safeAt: row.safe_at,
+    finalizedAt: row.finalized_at,
+    now: row.now,
+  };
+}
+
 /** What the nodes say of the head, and the tags as far as they are on our own chain. */
 export async function recordHead(
   sql: Sql,
@@ -180,7 +218,9 @@ export async function recordHead(
   head: { headNumber: bigint; safeNumber: bigint | null; finalizedNumber: bigint | null },
 ): Promise<void> {
   await sql.query(
-    `UPDATE chains SET head_number = $3, head_at = now(), safe_number = $4, finalized_number = $5
+    `UPDATE chains SET head_number = $3, head_at = now(), safe_number = $4, finalized_number = $5,
+       safe_at = CASE WHEN safe_number IS DISTINCT FROM $4 THEN now() ELSE safe_at END,
+       finalized_at = CASE WHEN finalized_number IS DISTINCT FROM $5 THEN now() ELSE finalized_at END
      WHERE chain_id = $1 AND lease_token = $2`,
     [chainId, leaseToken, head.headNumber, head.safeNumber, head.finalizedNumber],
   );

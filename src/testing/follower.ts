@@ -71,7 +71,7 @@ export async function startFollower(test: TestDatabase, options: FollowerOptions
 
 /** What ingesting this chain needs, with every address registered until now. */
 export async function contextOf({ database }: TestDatabase, chain: ChainConfig): Promise<IngestContext> {
-  const assetsOf = await registerChains(database, [chain], silentLogger);
+  const { assets } = await registerChains(database, [chain], silentLogger);
   const watch = await loadAddressWatch(database, systemRandom);
-  return ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
+  return ingestContextOf(database, chain, () => assets.get(chain.id) ?? [], watch);
 }

@@ -34,9 +34,9 @@ export async function rescanCommand(
   const only =
     given.address === undefined ? undefined : new Map([[parseAddress(given.address, "--address"), span]]);
   const result = await onChain(options, given.chain, async ({ setup, database, chain, nodes }) => {
-    const assetsOf = await registerChains(database, [chain], setup.logger);
+    const { assets } = await registerChains(database, [chain], setup.logger);
     const watch = await loadAddressWatch(database, systemRandom);
-    const context = ingestContextOf(database, chain, assetsOf.get(chain.id) ?? [], watch);
+    const context = ingestContextOf(database, chain, () => assets.get(chain.id) ?? [], watch);
     await restoreVerification(database, nodes);
     return rescan({ context, chain, nodes: nodes.backfill, onProgress }, { ...span, only });
   });

@@ -13,13 +13,21 @@ export async function startCommand(
   wanted: { readonly roles?: string },
 ): Promise<CommandResult> {
   const roles = wanted.roles === undefined ? ROLES : parseRoles(wanted.roles);
-  const { config, env, logger } = await setUp(options, "config");
+  const { config, env, logger, readAgain } = await setUp(options, "config");
   const secretKey = await loadSecretKey(config, env, systemRandom);
   const oldSecretKeys = readOldSecretKeys(env);
   const stop = new AbortController();
   const stopListening = onStopSignal(() => stop.abort());
   try {
-    await runDaemon({ config, roles, secretKey, oldSecretKeys, logger, signal: stop.signal });
+    await runDaemon({
+      config,
+      roles,
+      secretKey,
+      oldSecretKeys,
+      logger,
+      readConfig: readAgain,
+      signal: stop.signal,
+    });
   } finally {
     stopListening();
   }

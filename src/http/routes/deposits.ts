@@ -1,11 +1,13 @@
 /** Deposits: the list, and one with its history and timing. */
 import { z } from "zod";
+import { waitsFor } from "../../confirmations/waits-for.ts";
 import { DEPOSIT_STATUSES, type Deposit } from "../../core/deposit.ts";
 import { depositBody } from "../../core/deposit-body.ts";
 import { FatalError, InputError } from "../../core/errors.ts";
 import { depositEventType } from "../../core/event.ts";
 import { findDeposit, listDeposits } from "../../deposits/deposit-list-store.ts";
 import { type DepositHistoryItem, listDepositHistory } from "../../outbox/event-store.ts";
+import { getChainStanding } from "../../scanner/chain-store.ts";
 import { depositDetailShape, depositShape, pageOf } from "../answers.ts";
 import { address, depositStatus, hash, id, pageQuery, userId } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
@@ -52,7 +54,8 @@ const showOne = route({
     const { deposit, cursorNumber } = found;
     const history = (await listDepositHistory(database, deposit.id)).map(historyBody);
     const body: DepositDetail = {
-      ...(depositBody(deposit, cursorNumber) as Omit<DepositDetail, "history" | "timing">),
+      ...(depositBody(deposit, cursorNumber) as Omit<DepositDetail, "history" | "timing" | "waitsFor">),
+      waitsFor: waitsFor(deposit, await getChainStanding(database, deposit.chainId)),
       history,
       timing: timingOf(deposit),
     };

@@ -1,0 +1,113 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createLiveConfig, type LiveConfig, reload, reloadWorker } from "./app-reload.ts";
+import { registerChains } from "./flow/register-chains.ts";
+import { systemClock } from "./runtime/clock.ts";
+import type { Config } from "./runtime/config/config.ts";
+import { readConfig } from "./runtime/config/read-config.ts";
+import { type LogFields, type Logger, silentLogger } from "./runtime/logger.ts";
+import { createTestDatabase, type TestDatabase } from "./testing/database.ts";
+import { waitFor } from "./testing/wait-for.ts";
+
+let test: TestDatabase;
+let folder: string;
+let log: [sentence: string, fields: LogFields][];
+let config: Config;
+let live: LiveConfig;
+
+const write = (credit: number, more = "") =>
+  writeFile(
+    join(folder, "depositd.yaml"),
+    `chains:
+  - id: 31337
+    name: local
+    blockTime: 1s
+    nodes: [{ url: "http://127.0.0.1:8545/s3cr3t${more === "" ? "" : "2"}" }]
+    confirmations: { credit: ${credit}, unlock: 64 }
+    native: { currency: ETH, decimals: 18, internal: none }
+${more}`,
+  );
+const read = () => readConfig({ file: join(folder, "depositd.yaml"), env: {}, cwd: folder });
+
+beforeEach(async () => {
+  test = await createTestDatabase();
+  folder = await mkdtemp(join(tmpdir(), "depositd-reload-"));
+  log = [];
+  await write(12);
+  config = await read();
+  live = createLiveConfig(config, (await registerChains(test.database, config.chains, silentLogger)).assets);
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+  await test.drop();
+});
+
+function parts() {
+  const note = (sentence: string, fields: LogFields = {}) => void log.push([sentence, fields]);
+  const logger: Logger = { ...silentLogger, info: note, warn: note, error: note };
+  const wakers = {
+    settleAt: async () => undefined,
+    settleNow: async () => undefined,
+    deliver: async () => undefined,
+    deliverAt: async () => undefined,
+  };
+  return { config, live, readConfig: read, database: test.database, wakers, clock: systemClock, logger };
+}
+
+const creditDepth = () => live.assetsOf(31337)[0]?.policy[0]?.credit.depth;
+
+describe("reloading the config", () => {
+  it("puts a changed policy in force, with its old and its new value in the log", async () => {
+    await write(3);
+    await reload(parts(), config);
+    expect(creditDepth()).toBe(3);
+    const [change] = log;
+    expect(change?.[0]).toBe("Changed the config in force");
+    expect(change?.[1]["from"]).toContain('"depth":12');
+    expect(change?.[1]["to"]).toContain('"depth":3');
+  });
+
+  it("keeps what is in force when the file has faults, and takes it when it is mended", async () => {
+    await writeFile(join(folder, "depositd.yaml"), "chains: 7");
+    expect(await reload(parts(), config)).toBe(config);
+    expect(log.map(([sentence]) => sentence)).toEqual([
+      "Kept the config in force: the changed one cannot be taken",
+    ]);
+    await write(5);
+    await reload(parts(), config);
+    expect(creditDepth()).toBe(5);
+  });
+
+  it("says what waits for a restart, and shows no node's URL", async () => {
+    await write(12, "callbacks: { schedule: [0s, 7s], timeout: 9s, concurrency: 3 }");
+    await reload(parts(), config);
+    expect(live.callbacks()).toMatchObject({ scheduleMs: [0, 7_000], timeoutMs: 9_000, concurrency: 64 });
+    const restart = log.filter(
+      ([sentence]) => sentence === "A changed part of the config waits for a restart",
+    );
+    expect(restart.map(([, fields]) => fields["path"])).toEqual([
+      "callbacks.concurrency",
+      "chains.31337.nodes",
+    ]);
+    expect(JSON.stringify(log)).not.toContain("s3cr3t");
+  });
+
+  it("H5: takes a changed file, and SIGHUP, while the daemon runs", async () => {
+    const stop = new AbortController();
+    const running = reloadWorker(parts()).run(stop.signal);
+    try {
+      await waitFor(() => process.listenerCount("SIGHUP") > 0, { timeoutMs: 30_000 });
+      await write(4);
+      process.emit("SIGHUP");
+      await waitFor(() => creditDepth() === 4, { timeoutMs: 30_000 });
+      await write(2);
+      await waitFor(() => creditDepth() === 2, { timeoutMs: 30_000 });
+    } finally {
+      stop.abort();
+      await running;
+    }
+    expect(process.listenerCount("SIGHUP")).toBe(0);
+  });
+});

@@ -1,0 +1,114 @@
+/** The config in force, and how a changed file comes into force without a restart. */
+import type { KnownAsset } from "./core/asset.ts";
+import { coerceError, isRetryable } from "./core/errors.ts";
+import type { Database } from "./db/database.ts";
+import { isAnythingDue, type PolicyChange } from "./flow/apply-policy.ts";
+import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
+import type { Wakers } from "./flow/wake-workers.ts";
+import type { Clock } from "./runtime/clock.ts";
+import type { Config } from "./runtime/config/config.ts";
+import { compareConfigs } from "./runtime/config/config-changes.ts";
+import { watchConfig } from "./runtime/config/watch-config.ts";
+import type { Logger } from "./runtime/logger.ts";
+import type { Worker } from "./runtime/supervisor.ts";
+import { createWakeup } from "./runtime/wakeup.ts";
+import { findChainState } from "./scanner/chain-store.ts";
+
+/** What may change while the daemon runs. Whoever works by it asks each time, and keeps nothing. */
+export interface LiveConfig {
+  readonly callbacks: () => Config["callbacks"];
+  readonly assetsOf: (chainId: number) => readonly KnownAsset[];
+  /** For the reload alone. */
+  replace(config: Config, assets: RegisteredAssets): void;
+}
+
+export function createLiveConfig(config: Config, assets: RegisteredAssets): LiveConfig {
+  const inForce = { callbacks: config.callbacks, assets };
+  const none: readonly KnownAsset[] = [];
+  return {
+    callbacks: () => inForce.callbacks,
+    assetsOf: (chainId) => inForce.assets.get(chainId) ?? none,
+    replace: (changed, changedAssets) => {
+      const { scheduleMs, timeoutMs } = changed.callbacks;
+      inForce.callbacks = { ...inForce.callbacks, scheduleMs, timeoutMs };
+      inForce.assets = changedAssets;
+    },
+  };
+}
+
+export interface ReloadParts {
+  readonly config: Config;
+  readonly live: LiveConfig;
+  /** Reads the config again. */
+  readonly readConfig: () => Promise<Config>;
+  readonly database: Database;
+  readonly wakers: Wakers;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Longer than any sleep that a hint would not end. */
+const UNTIL_HINT_MS = 86_400_000;
+
+/** Reads the file again at each hint, and once at its start: it may have changed since it was read. */
+export function reloadWorker(parts: ReloadParts): Worker {
+  let inForce = parts.config;
+  return {
+    name: "reload config",
+    run: async (signal) => {
+      const wakeup = createWakeup(parts.clock);
+      const endWatch = watchConfig(parts.config.file, wakeup.wake);
+      try {
+        while (!signal.aborted) {
+          inForce = await reload(parts, inForce);
+          await wakeup.sleep(UNTIL_HINT_MS, signal);
+        }
+      } finally {
+        await endWatch();
+      }
+    },
+  };
+}
+
+/**
+ * A file with faults changes nothing: what was in force stays.
+ *
+ * @returns the config to compare the next one with
+ * @throws {TemporaryError} `database_unreachable`: the worker is started again, and tries again
+ */
+export async function reload(parts: ReloadParts, inForce: Config): Promise<Config> {
+  const { logger } = parts;
+  try {
+    const changed = await parts.readConfig();
+    const changes = compareConfigs(inForce, changed);
+    if (changes.length === 0) return inForce;
+    // Chains that were not there at the start are followed by nobody here.
+    const chains = changed.chains.filter(({ id }) => parts.config.chains.some((chain) => chain.id === id));
+    const applied = await registerChains(parts.database, chains, logger);
+    parts.live.replace(changed, applied.assets);
+    for (const { needsRestart, ...change } of changes) {
+      if (needsRestart) logger.warn("A changed part of the config waits for a restart", change);
+      else logger.info("Changed the config in force", change);
+    }
+    await wakeSettlers(parts, applied.changes);
+    return changed;
+  } catch (rawError) {
+    if (isRetryable(rawError)) throw rawError;
+    logger.error("Kept the config in force: the changed one cannot be taken", {
+      error: coerceError(rawError),
+    });
+    return inForce;
+  }
+}
+
+async function wakeSettlers(
+  { database, wakers }: ReloadParts,
+  changes: readonly PolicyChange[],
+): Promise<void> {
+  const chainIds = new Set(changes.filter((change) => isAnythingDue([change])).map(({ chainId }) => chainId));
+  for (const chainId of chainIds) {
+    const state = await findChainState(database, chainId);
+    if (state !== undefined && state.cursorNumber !== null)
+      await wakers.settleNow(chainId, state.cursorNumber);
+  }
+}

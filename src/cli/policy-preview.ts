@@ -1,0 +1,72 @@
+/** What a config would do to the deposits in flight, told before it is in force. */
+import type { KnownAsset } from "../core/asset.ts";
+import { coerceError } from "../core/errors.ts";
+import type { Sql } from "../db/database.ts";
+import { hasEmbeddedPostgres } from "../db/embedded-postgres.ts";
+import { findAsset } from "../deposits/asset-store.ts";
+import { type PolicyChange, previewPolicy } from "../flow/apply-policy.ts";
+import type { ChainConfig } from "../runtime/config/config.ts";
+import type { Setup } from "./setup.ts";
+import { withDatabase } from "./with-database.ts";
+
+export interface PolicyPreview {
+  readonly changes: readonly PolicyChange[];
+  /** Why nothing could be looked at; `null` when it could. */
+  readonly problem: string | null;
+}
+
+/** Changes nothing: neither deposits nor the schema, and it makes no database where there is none. */
+export async function previewPolicies(setup: Setup): Promise<PolicyPreview> {
+  const { config } = setup;
+  if (config.database.url === null && !(await hasEmbeddedPostgres(config.dataDir))) {
+    return { changes: [], problem: "There is no database yet" };
+  }
+  const readOnly = { ...setup, config: { ...config, database: { ...config.database, migrate: false } } };
+  try {
+    const changes = await withDatabase(readOnly, async (database) => {
+      const perChain = config.chains.map(async (chain) =>
+        previewPolicy(database, chain.id, await knownAssets(database, chain)),
+      );
+      return (await Promise.all(perChain)).flat();
+    });
+    return { changes, problem: null };
+  } catch (rawError) {
+    return { changes: [], problem: coerceError(rawError).message };
+  }
+}
+
+/** Of an asset that has no row there are no deposits. */
+async function knownAssets(sql: Sql, chain: ChainConfig): Promise<KnownAsset[]> {
+  const known: KnownAsset[] = [];
+  for (const asset of chain.assets) {
+    const row = await findAsset(sql, chain.id, asset.token);
+    if (row !== undefined) known.push({ ...asset, id: row.id });
+  }
+  return known;
+}
+
+export function previewText({ changes, problem }: PolicyPreview): string {
+  if (problem !== null) return `Deposits in flight were not looked at: ${problem}.`;
+  if (changes.length === 0) return "No deposit in flight would wait for anything else.";
+  return [...changes.map(changeText), ...totalTexts(changes)].join("\n");
+}
+
+const WAITING = { credit: "pending", unlock: "pending or credited" } as const;
+const MOVED = { credit: "credited", unlock: "unlocked" } as const;
+
+function changeText(change: PolicyChange): string {
+  const { chainId, currency, stage, from, to, depositCount } = change;
+  const deposits = `${depositCount} ${WAITING[stage]} ${depositCount === 1 ? "deposit" : "deposits"}`;
+  return `Chain ${chainId}, ${currency}: ${deposits} would be ${MOVED[stage]} at ${to} in place of ${from ?? "never"}.`;
+}
+
+function totalTexts(changes: readonly PolicyChange[]): string[] {
+  return (["credit", "unlock"] as const).flatMap((stage) => {
+    const count = changes
+      .filter((change) => change.stage === stage)
+      .reduce((sum, change) => sum + change.dueAtOnceCount, 0);
+    if (count === 0) return [];
+    const status = stage === "credit" ? "pending" : "credited";
+    return [`${count} ${status} ${count === 1 ? "deposit" : "deposits"} would be ${MOVED[stage]} at once.`];
+  });
+}

@@ -1,0 +1,70 @@
+/** What a deposit waits for, as people read it. Pure. */
+import type { Threshold } from "../core/asset.ts";
+import type { FinalityTag } from "../core/chain.ts";
+import type { DepositStatus } from "../core/deposit.ts";
+import { isDepthMet, isTagMet, parseThreshold, type ReachedBlocks } from "./threshold.ts";
+
+export interface WaitingDeposit {
+  readonly status: DepositStatus;
+  readonly blockNumber: bigint;
+  readonly creditAt: string | null;
+  readonly unlockAt: string | null;
+}
+
+/** Where a chain stands, and since when. */
+export interface ChainStanding extends ReachedBlocks {
+  /** Why it was halted; `null` while it is followed. */
+  readonly haltedReason: string | null;
+  /** When the tag moved last; `null`: never seen. */
+  readonly safeAt: Date | null;
+  readonly finalizedAt: Date | null;
+  /** By the same clock as the two. */
+  readonly now: Date;
+}
+
+/** Ethereum's finality moves every 6.4 minutes when all is well; a tag that moved within this is no news. */
+const STILL_MINUTES = 10;
+
+/**
+ * Such as `"3 of 12"`, `"waiting for finalized, which has stood still for 14 minutes"` or `"3 of 12 and waiting for
+ * safe"`.
+ *
+ * @returns `null` when it waits for nothing
+ */
+export function waitsFor(deposit: WaitingDeposit, chain: ChainStanding): string | null {
+  if (deposit.status === "held") return "waiting for a review";
+  const text = { pending: deposit.creditAt, credited: deposit.unlockAt }[deposit.status as string];
+  if (text === undefined || text === null) return null;
+  if (chain.haltedReason !== null)
+    return `waiting for an operator, as the chain is halted: ${chain.haltedReason}`;
+  const threshold = parseThreshold(text);
+  const parts = [depthText(threshold, deposit, chain), tagText(threshold, deposit, chain)];
+  const told = parts.filter((part) => part !== null);
+  // Met, and about to be settled.
+  return told.length === 0 ? "being settled" : told.join(" and ");
+}
+
+function depthText(
+  threshold: Threshold,
+  { blockNumber }: WaitingDeposit,
+  chain: ChainStanding,
+): string | null {
+  if (threshold.depth === null || isDepthMet(threshold, blockNumber, chain)) return null;
+  const depth = chain.cursorNumber - blockNumber + 1n;
+  return `${depth < 0n ? 0n : depth} of ${threshold.depth}`;
+}
+
+function tagText(threshold: Threshold, { blockNumber }: WaitingDeposit, chain: ChainStanding): string | null {
+  const { tag } = threshold;
+  if (tag === null || isTagMet(threshold, blockNumber, chain)) return null;
+  return `waiting for ${tag}${standstill(tag, chain)}`;
+}
+
+function standstill(tag: FinalityTag, chain: ChainStanding): string {
+  const [number, at] =
+    tag === "safe" ? [chain.safeNumber, chain.safeAt] : [chain.finalizedNumber, chain.finalizedAt];
+  if (number === null) return ", which the nodes do not tell";
+  if (at === null) return "";
+  const minutes = Math.floor((chain.now.getTime() - at.getTime()) / 60_000);
+  return minutes < STILL_MINUTES ? "" : `, which has stood still for ${minutes} minutes`;
+}
