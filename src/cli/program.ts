@@ -4,6 +4,7 @@ import { LOG_LEVELS } from "../runtime/logger.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { CommandResult, GlobalOptions } from "./command.ts";
 import type { RescanArguments } from "./commands/chains.ts";
+import type { ListenArguments } from "./commands/listen.ts";
 import type { ReplayArguments } from "./commands/replay.ts";
 import { errorJson, errorText } from "./error-text.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit-code.ts";
@@ -87,6 +88,7 @@ function createProgram(
     .action(run(async (options) => (await import("./commands/status.ts")).statusCommand(options)));
   addChains(program, run, output);
   addCallbacks(program, run, output);
+  addListen(program, run, output);
   addSecrets(program, run, output);
   addConfig(program, run);
   addMerchants(program, run);
@@ -151,6 +153,23 @@ function addCallbacks(program: Command, run: Wrap, output: Output): void {
     .action(
       run(async (options, given: ReplayArguments) =>
         (await import("./commands/replay.ts")).replayCommand(options, given, output.progress),
+      ),
+    );
+}
+
+function addListen(program: Command, run: Wrap, output: Output): void {
+  program
+    .command("listen")
+    .description("forward a merchant's events to a local URL, as an endpoint would get them")
+    .requiredOption("--url <url>", "where to post them")
+    .option("--api <url>", "the daemon's API", "http://127.0.0.1:8420")
+    .option("--key <key>", "API key (default: DEPOSITD_API_KEY)")
+    .option("--secret <secret>", "sign with this whsec_… (default: a new one, which is printed)")
+    .option("--events <list>", "only these event types")
+    .option("--from-start", "from the first event there is, instead of from now on")
+    .action(
+      run(async (_options, given: ListenArguments) =>
+        (await import("./commands/listen.ts")).listenCommand(given, (line) => output.err(`${line}\n`)),
       ),
     );
 }

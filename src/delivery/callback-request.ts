@@ -32,6 +32,23 @@ export function createRequestOpeners(secretBox: Pick<SecretBox, "open">): Reques
   };
 }
 
+/** The headers of a callback, whoever sends it. @param callback.id the event's, as it is called outside */
+export function callbackHeaders(callback: {
+  readonly id: string;
+  readonly body: string;
+  readonly keys: readonly SigningKey[];
+  readonly nowMs: number;
+}): Record<string, string> {
+  const { id, body, keys, nowMs } = callback;
+  return {
+    "content-type": "application/json",
+    "user-agent": "depositd",
+    // An answer that needs no unpacking cannot unpack to gigabytes.
+    "accept-encoding": "identity",
+    ...signCallback({ id, timestampSeconds: Math.floor(nowMs / 1000), body, keys }),
+  };
+}
+
 /**
  * `webhook-id` and body are the event's, so they are the same on every attempt and for every endpoint; timestamp
  * and signature are this attempt's.
@@ -44,22 +61,15 @@ export function callbackRequest(
   nowMs: number,
   timeoutMs: number,
 ): CallbackRequest {
+  const { url, body } = claim;
+  const keys = claim.keys.map(openers.key);
   return {
-    url: claim.url,
-    body: claim.body,
+    url,
+    body,
     timeoutMs,
     headers: {
       ...(claim.sealedHeaders === null ? {} : openers.headers(claim.sealedHeaders)),
-      "content-type": "application/json",
-      "user-agent": "depositd",
-      // An answer that needs no unpacking cannot unpack to gigabytes.
-      "accept-encoding": "identity",
-      ...signCallback({
-        id: publicEventId(claim.eventId),
-        timestampSeconds: Math.floor(nowMs / 1000),
-        body: claim.body,
-        keys: claim.keys.map(openers.key),
-      }),
+      ...callbackHeaders({ id: publicEventId(claim.eventId), body, keys, nowMs }),
     },
   };
 }

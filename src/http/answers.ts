@@ -7,7 +7,7 @@ import { VERIFICATIONS } from "../core/verification.ts";
 import { SIGNATURE_SCHEMES } from "../delivery/signature.ts";
 import { RESCAN_STATES } from "../scanner/address-rescan-store.ts";
 
-const time = z.iso.datetime().describe("RFC 3339, UTC.");
+export const time = z.iso.datetime().describe("RFC 3339, UTC.");
 const amount = z.string().describe("A decimal number in the currency.");
 const baseUnits = z.string().describe("The same as an integer in base units.");
 

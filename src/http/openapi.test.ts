@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { EVENT_TYPES } from "../core/event.ts";
 import { createTestApi, type TestApi } from "../testing/api.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 
@@ -37,6 +38,7 @@ test("describes every route that answers, with its parameters", async () => {
     "get /metrics",
     "get /openapi.json",
     "get /readyz",
+    "get /schemas/{type}.json",
     "get /v1/addresses/{address}",
     "get /v1/deliveries",
     "get /v1/deliveries/{id}",
@@ -70,6 +72,19 @@ test("describes every route that answers, with its parameters", async () => {
     ["limit", "query", false],
     ["cursor", "query", false],
   ]);
+});
+
+test("describes the callback of each event type, and serves its schema", async () => {
+  const { webhooks } = (await describeApi()) as Description & { webhooks: Record<string, unknown> };
+  expect(Object.keys(webhooks)).toEqual(EVENT_TYPES);
+  for (const type of EVENT_TYPES) {
+    const answer = await api.call("GET", `/schemas/${type}.json`, { key: null });
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { title: type, required: ["type", "timestamp", "data"] },
+    });
+  }
+  expect(await api.call("GET", "/schemas/deposit.lost.json", { key: null })).toMatchObject({ status: 404 });
 });
 
 test("refers only to shapes that it has", async () => {

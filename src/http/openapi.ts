@@ -1,6 +1,8 @@
 /** The API's description, OpenAPI 3.1, made of the same routes and shapes that answer requests. */
 import { z } from "zod";
+import { EVENT_TYPES, type EventType } from "../core/event.ts";
 import { VERSION } from "../runtime/version.ts";
+import { eventShape } from "./event-shapes.ts";
 import { problemShape } from "./problem.ts";
 import type { Route } from "./route.ts";
 
@@ -36,6 +38,7 @@ export function describeApi(routes: readonly Route[], publicUrl: string): Json {
     servers: [{ url: publicUrl }],
     security: [{ apiKey: [] }],
     paths: { ...paths, ...SERVICE_PATHS },
+    webhooks: Object.fromEntries(EVENT_TYPES.map((type) => [type, describeCallback(type, components)])),
     components: {
       securitySchemes: {
         apiKey: {
@@ -70,6 +73,17 @@ function describeRoute(route: Route, components: Map<string, unknown>): Json {
       ? {}
       : { requestBody: { required: true, content: content(schemaOf(route.body, "input", components)) } }),
     responses: { ...Object.fromEntries(answers), default: problem },
+  };
+}
+
+function describeCallback(type: EventType, components: Map<string, unknown>): Json {
+  return {
+    post: {
+      summary: `A callback of ${type}, signed as Standard Webhooks 1.0.`,
+      security: [],
+      requestBody: { required: true, content: content(schemaOf(eventShape(type), "output", components)) },
+      responses: { "2XX": { description: "Taken. Anything else is tried again." } },
+    },
   };
 }
 
@@ -138,5 +152,15 @@ const SERVICE_PATHS: Json = {
     503: "Not ready.",
   }),
   "/metrics": page("Metrics for Prometheus.", "text/plain", { 200: "The metrics." }),
+  "/schemas/{type}.json": {
+    get: {
+      summary: "JSON Schema of an event's body.",
+      security: [],
+      parameters: [
+        { name: "type", in: "path", required: true, schema: { type: "string", enum: [...EVENT_TYPES] } },
+      ],
+      responses: { 200: { description: "The schema.", content: { "application/schema+json": {} } } },
+    },
+  },
   "/openapi.json": page("This description.", "application/json", { 200: "OpenAPI 3.1." }),
 };

@@ -6,6 +6,7 @@ import { systemRandom } from "../../runtime/random.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
 import { setUp } from "../setup.ts";
+import { onStopSignal } from "../stop-signal.ts";
 
 /** Runs until it is told to stop by SIGTERM or SIGINT; a second one ends it at once. */
 export async function startCommand(
@@ -45,23 +46,4 @@ function parseRoles(text: string): readonly Role[] {
     );
   }
   return ROLES.filter((role) => names.includes(role));
-}
-
-const STOP_SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
-
-function onStopSignal(stop: () => void): () => void {
-  let isStopping = false;
-  const listeners = Object.entries(STOP_SIGNALS).map(([signal, number]) => {
-    const listener = () => {
-      // As a shell reports a process that a signal ended.
-      if (isStopping) process.exit(128 + number);
-      isStopping = true;
-      stop();
-    };
-    process.on(signal, listener);
-    return { signal, listener };
-  });
-  return () => {
-    for (const { signal, listener } of listeners) process.off(signal, listener);
-  };
 }

@@ -1,6 +1,8 @@
 /** Pages for the machines that run the daemon: no key, no merchant's data. */
 import type { FastifyInstance } from "fastify";
+import { InputError } from "../../core/errors.ts";
 import { VERSION } from "../../runtime/version.ts";
+import { findEventSchema } from "../event-shapes.ts";
 import { readLiveGauges } from "../live-gauges.ts";
 import type { HttpParts } from "../parts.ts";
 import type { Readiness } from "../readiness.ts";
@@ -24,6 +26,11 @@ export function addServiceRoutes(server: FastifyInstance, parts: HttpParts, desc
     return reply.type(parts.metrics.contentType).send(await parts.metrics.text());
   });
   server.get("/openapi.json", async () => description);
+  server.get<{ Params: { name: string } }>("/schemas/:name", async ({ params }, reply) => {
+    const schema = findEventSchema(params.name.replace(/\.json$/, ""));
+    if (schema === undefined) throw new InputError("not_found", "There is no such event type");
+    return reply.type("application/schema+json").send(JSON.stringify(schema));
+  });
 }
 
 async function askReadiness(parts: HttpParts): Promise<Readiness | typeof LATE> {

@@ -1,0 +1,105 @@
+/** One event of each type, made by the code that makes them. */
+import type { Deposit, DepositStatus } from "../../src/core/deposit.ts";
+import { DEPOSIT_EVENT_TYPES, EVENT_TYPES, type EventType } from "../../src/core/event.ts";
+import { parseAddress, parseHash } from "../../src/core/hex.ts";
+import { depositEvent } from "../../src/outbox/deposit-event.ts";
+
+const CREDITED_AT = new Date("2026-11-22T14:02:24.118Z");
+const UNLOCKED_AT = new Date("2026-11-22T14:15:36.307Z");
+
+/** The deposit of the example, as it is after the move to `credited`. */
+export const exampleDeposit: Deposit = {
+  id: "dep_7kq2v9c4m1x8zr5t0hjw3ynb6gd2s4fa",
+  sequence: 2,
+  generation: 1,
+  status: "credited",
+  reason: null,
+  merchantId: "mer_0c9a51e1b9a64f2f7b11",
+  userId: "alice",
+  chainId: 1,
+  assetId: 1,
+  currency: "USDT",
+  decimals: 6,
+  token: parseAddress("0xdac17f958d2ee523a2206206994597c13d831ec7"),
+  amountBaseUnits: 12_500_000n,
+  from: parseAddress("0x28c6c06298d514db089934071355e5743bf21d60"),
+  to: parseAddress("0x52908400098527886e0f7030069857d2e4169ee7"),
+  txHash: parseHash("0x9fc76417374aa880d4449a1f7f31ec597f00b1f6f3dd2d66f4c9c6c445836d8b"),
+  source: "log:0",
+  blockNumber: 23_456_789n,
+  blockHash: parseHash("0x3b3ae5fa8ee7d0b2b9f2ab5c0a2f1a4a3b6f8f1f3f4e5d6c7b8a99887766554a"),
+  blockTime: new Date("2026-11-22T14:00:11Z"),
+  verification: "proved",
+  creditAt: "12",
+  unlockAt: "finalized",
+  detectedAt: new Date("2026-11-22T14:00:12.402Z"),
+  creditedAt: CREDITED_AT,
+  unlockedAt: null,
+  shortfallBaseUnits: null,
+};
+
+interface Moment {
+  readonly deposit: Partial<Deposit>;
+  /** The depth of its block. */
+  readonly depth: bigint;
+  readonly at: Date;
+}
+
+const BEFORE_CREDIT = { sequence: 1, creditedAt: null };
+const SEEN_AT = exampleDeposit.detectedAt;
+const LATER = new Date("2026-11-22T14:01:48.550Z");
+
+const MOMENTS: Readonly<Record<DepositStatus, Moment>> = {
+  pending: { deposit: BEFORE_CREDIT, depth: 1n, at: SEEN_AT },
+  credited: { deposit: {}, depth: 12n, at: CREDITED_AT },
+  unlocked: { deposit: { sequence: 3, unlockedAt: UNLOCKED_AT }, depth: 78n, at: UNLOCKED_AT },
+  held: { deposit: { ...BEFORE_CREDIT, sequence: 2 }, depth: 12n, at: CREDITED_AT },
+  rejected: { deposit: { ...BEFORE_CREDIT, sequence: 3 }, depth: 78n, at: UNLOCKED_AT },
+  ignored: {
+    deposit: {
+      ...BEFORE_CREDIT,
+      reason: "below_minimum",
+      amountBaseUnits: 10_000n,
+      creditAt: null,
+      unlockAt: null,
+    },
+    depth: 1n,
+    at: SEEN_AT,
+  },
+  orphaned: { deposit: { ...BEFORE_CREDIT, sequence: 2 }, depth: 0n, at: LATER },
+  reversed: { deposit: { sequence: 3, shortfallBaseUnits: 2_500_000n }, depth: 0n, at: UNLOCKED_AT },
+};
+
+const ENDPOINT_EXAMPLES: Partial<Record<EventType, Record<string, unknown>>> = {
+  "endpoint.test": { endpointId: "end_5f0c2b7e9a1d4c6f8b30" },
+  "endpoint.disabled": {
+    endpointId: "end_5f0c2b7e9a1d4c6f8b30",
+    url: "https://example.com/callbacks",
+    reason: "failing",
+    failingSince: "2026-11-17T02:11:09.000Z",
+  },
+};
+
+export interface EventExample {
+  readonly type: EventType;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+export function eventExamples(): EventExample[] {
+  return EVENT_TYPES.map((type) => ({ type, body: bodyOf(type) }));
+}
+
+function bodyOf(type: EventType): Record<string, unknown> {
+  const status = (Object.keys(MOMENTS) as DepositStatus[]).find((each) => type === `deposit.${each}`);
+  if (status !== undefined) return depositBodyOf(status);
+  const data = ENDPOINT_EXAMPLES[type];
+  if (data === undefined || DEPOSIT_EVENT_TYPES.some((each) => each === type))
+    throw new Error(`scripts/event-docs/examples.ts has no example of ${type}`);
+  return { type, timestamp: CREDITED_AT.toISOString(), data };
+}
+
+function depositBodyOf(status: DepositStatus): Record<string, unknown> {
+  const { deposit, depth, at } = MOMENTS[status];
+  const moved: Deposit = { ...exampleDeposit, ...deposit, status };
+  return JSON.parse(depositEvent(moved, moved.blockNumber + depth - 1n, at).body) as Record<string, unknown>;
+}
