@@ -2,6 +2,7 @@
 import { coerceError, DepositdError } from "./core/errors.ts";
 import type { Database } from "./db/database.ts";
 import type { LoadProgress } from "./flow/watch-addresses.ts";
+import { chainNotes } from "./http/chain-notes.ts";
 import type { ChainReadiness, NodeReadiness, PartReadiness, Readiness } from "./http/readiness.ts";
 import type { NodeStatus } from "./rpc/node-record.ts";
 import type { ChainConfig } from "./runtime/config/config.ts";
@@ -82,6 +83,13 @@ function chainReadiness(
     finalizedNumber: asNumber(state?.finalizedNumber),
     cursorAt: state?.cursorAt?.toISOString() ?? null,
     leaseHolder: state?.leaseHolder ?? null,
+    verification: {
+      level: state?.verification.level ?? null,
+      expected: state?.verification.expected ?? null,
+      alarm: state?.verification.alarm ?? null,
+    },
+    witnesses: { wanted: chain.witnesses, number: asNumber(state?.witnessedNumber) },
+    notes: state === undefined ? [] : chainNotes(state),
     nodes: nodes.map(nodeReadiness),
   };
 }

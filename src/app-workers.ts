@@ -11,6 +11,7 @@ import type { Wakers } from "./flow/wake-workers.ts";
 import type { AddressLoader } from "./flow/watch-addresses.ts";
 import { deleteIdempotencyKeys } from "./merchants/idempotency-store.ts";
 import type { ChainNodes } from "./rpc/chain-nodes.ts";
+import type { VerificationEvents } from "./rpc/chain-verifier.ts";
 import type { Clock } from "./runtime/clock.ts";
 import type { ChainConfig, Config } from "./runtime/config/config.ts";
 import type { Logger } from "./runtime/logger.ts";
@@ -159,6 +160,14 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+}
+
+export function verificationEvents(metrics: Metrics, chainId: number): VerificationEvents {
+  const chain_id = String(chainId);
+  return {
+    onRefused: (node) => metrics.verificationRefusals.inc({ chain_id, node }),
+    onDropped: () => metrics.verificationDrops.inc({ chain_id }),
+  };
 }
 
 function followerMetrics(metrics: Metrics, clock: Clock): FollowerMetrics {

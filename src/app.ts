@@ -15,6 +15,7 @@ import {
   settlerParts,
   settleWorkers,
   untilAborted,
+  verificationEvents,
   type WorkerParts,
 } from "./app-workers.ts";
 import { coerceError, isRetryable } from "./core/errors.ts";
@@ -93,7 +94,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   });
   closing.add("database", opened.close);
   const database = opened.database;
-  const nodesOf = openNodes(config, roles, clock, logger, closing);
+  const nodesOf = openNodes(config, roles, clock, logger, metrics, closing);
   const supervisor = createSupervisor({ logger, clock, random, graceMs: config.shutdownGraceMs });
   const secretBox = createSecretBox(options.secretKey, random, options.oldSecretKeys);
 
@@ -234,11 +235,15 @@ function openNodes(
   roles: readonly Role[],
   clock: Clock,
   logger: Logger,
+  metrics: Metrics,
   closing: Closing,
 ): ReadonlyMap<number, ChainNodes> {
   if (!roles.includes("scan")) return new Map();
   const nodesOf = new Map(
-    config.chains.map((chain) => [chain.id, createChainNodes({ chain, clock, logger })]),
+    config.chains.map((chain) => {
+      const events = verificationEvents(metrics, chain.id);
+      return [chain.id, createChainNodes({ chain, clock, logger, events })];
+    }),
   );
   closing.add("nodes", async () => {
     await Promise.all([...nodesOf.values()].map((nodes) => nodes.close()));

@@ -150,6 +150,7 @@ function chainConfig(chain: ChainToRead): ChainConfig {
     internal: "none",
     nativeSource: "value",
     verification: "auto",
+    witnesses: 1,
     ownWallets: [],
     assets: [asset(null, "ETH", 18), asset(chain.token, "USDT", 6)],
   };

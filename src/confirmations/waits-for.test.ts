@@ -11,6 +11,8 @@ const chain: ChainStanding = {
   haltedReason: null,
   safeAt: minutesAgo(1),
   finalizedAt: minutesAgo(14),
+  witnesses: 1,
+  witnessedNumber: null,
   now,
 };
 const pending = (creditAt: string) =>
@@ -40,6 +42,18 @@ describe("what a deposit waits for", () => {
     expect(waitsFor(pending("12"), { ...chain, haltedReason: "A reorg" })).toBe(
       "waiting for an operator, as the chain is halted: A reorg",
     );
+  });
+
+  it("is the nodes that do not hold its branch yet, once all else is met", () => {
+    const wanting = { ...chain, cursorNumber: 111n, witnesses: 2, witnessedNumber: 104n };
+    expect(waitsFor(pending("12"), wanting)).toBe(
+      "waiting for 2 nodes to hold its branch, which they do up to block 104",
+    );
+    expect(waitsFor(pending("12"), { ...wanting, witnessedNumber: null })).toBe(
+      "waiting for 2 nodes to hold its branch",
+    );
+    expect(waitsFor(pending("12"), { ...wanting, witnessedNumber: 111n })).toBe("being settled");
+    expect(waitsFor(pending("13"), wanting)).toBe("12 of 13");
   });
 
   it("is nothing for one that has arrived, or has left", () => {

@@ -2,7 +2,7 @@
 import type { Threshold } from "../core/asset.ts";
 import type { FinalityTag } from "../core/chain.ts";
 import type { DepositStatus } from "../core/deposit.ts";
-import { isDepthMet, isTagMet, parseThreshold, type ReachedBlocks } from "./threshold.ts";
+import { isDepthMet, isMet, isTagMet, parseThreshold, type ReachedBlocks } from "./threshold.ts";
 
 export interface WaitingDeposit {
   readonly status: DepositStatus;
@@ -18,6 +18,9 @@ export interface ChainStanding extends ReachedBlocks {
   /** When the tag moved last; `null`: never seen. */
   readonly safeAt: Date | null;
   readonly finalizedAt: Date | null;
+  /** How many nodes must hold what is settled, and up to which block they do. */
+  readonly witnesses: number;
+  readonly witnessedNumber: bigint | null;
   /** By the same clock as the two. */
   readonly now: Date;
 }
@@ -38,7 +41,11 @@ export function waitsFor(deposit: WaitingDeposit, chain: ChainStanding): string 
   if (chain.haltedReason !== null)
     return `waiting for an operator, as the chain is halted: ${chain.haltedReason}`;
   const threshold = parseThreshold(text);
-  const parts = [depthText(threshold, deposit, chain), tagText(threshold, deposit, chain)];
+  const parts = [
+    depthText(threshold, deposit, chain),
+    tagText(threshold, deposit, chain),
+    witnessText(threshold, deposit, chain),
+  ];
   const told = parts.filter((part) => part !== null);
   // Met, and about to be settled.
   return told.length === 0 ? "being settled" : told.join(" and ");
@@ -58,6 +65,30 @@ function tagText(threshold: Threshold, { blockNumber }: WaitingDeposit, chain: C
   const { tag } = threshold;
   if (tag === null || isTagMet(threshold, blockNumber, chain)) return null;
   return `waiting for ${tag}${standstill(tag, chain)}`;
+}
+
+/** Only once all else is met: until then the nodes have time. */
+function witnessText(
+  threshold: Threshold,
+  { blockNumber }: WaitingDeposit,
+  chain: ChainStanding,
+): string | null {
+  const { witnesses, witnessedNumber } = chain;
+  if (witnesses === 1 || !isMet(threshold, blockNumber, chain)) return null;
+  const limit = witnessedNumber ?? -1n;
+  if (isMet(threshold, blockNumber, limitedTo(limit, chain))) return null;
+  const held = witnessedNumber === null ? "" : `, which they do up to block ${witnessedNumber}`;
+  return `waiting for ${witnesses} nodes to hold its branch${held}`;
+}
+
+function limitedTo(limit: bigint, chain: ReachedBlocks): ReachedBlocks {
+  const atMost = (number: bigint) => (number < limit ? number : limit);
+  const { cursorNumber, safeNumber, finalizedNumber } = chain;
+  return {
+    cursorNumber: atMost(cursorNumber),
+    safeNumber: safeNumber === null ? null : atMost(safeNumber),
+    finalizedNumber: finalizedNumber === null ? null : atMost(finalizedNumber),
+  };
 }
 
 function standstill(tag: FinalityTag, chain: ChainStanding): string {

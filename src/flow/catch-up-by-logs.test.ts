@@ -91,6 +91,7 @@ function chainThrough(proxies: readonly NodeProxy[], given: Partial<ChainConfig>
     internal: "none",
     nativeSource: "value",
     verification: "none",
+    witnesses: 1,
     ownWallets: [],
     assets: [assetOf({ token: token.address, currency: "USDT", decimals: 6, policy })],
     ...given,

@@ -53,6 +53,7 @@ beforeEach(async () => {
     internal: "none",
     nativeSource: "value",
     verification: "auto",
+    witnesses: 1,
     ownWallets: [],
     assets: [assetOf({ policy: deepEnough })],
   };

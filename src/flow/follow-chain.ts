@@ -21,6 +21,7 @@ import { noteHead } from "./note-head.ts";
 import { openLocalChain } from "./open-local-chain.ts";
 import { undoReorg } from "./undo-reorg.ts";
 import { restoreVerification } from "./verification.ts";
+import { type WitnessWatch, watchWitnesses } from "./watch-witnesses.ts";
 import { whileLeased } from "./while-leased.ts";
 
 const HALTED_POLL_MS = 5_000;
@@ -33,21 +34,25 @@ export function followChain(parts: FollowerParts, signal: AbortSignal): Promise<
 async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSignal): Promise<void> {
   const wakeup = createWakeup(parts.clock);
   const hints = watchHints(parts, wakeup);
+  let witnesses: WitnessWatch | undefined;
   try {
     await restoreVerification(parts.database, parts.nodes);
     const local = await openLocalChain(parts, leaseToken, signal);
+    witnesses = watchWitnesses(parts, local);
     while (!signal.aborted) {
       if (await isHalted(parts)) {
         await parts.clock.sleep(HALTED_POLL_MS, signal);
         continue;
       }
       await lookAtHead(parts, local, hints.take(), signal);
+      witnesses.look();
       await wakeup.sleep(parts.chain.pollIntervalMs, signal);
     }
   } catch (rawError) {
     if (!signal.aborted) throw rawError;
   } finally {
     hints.close();
+    await witnesses?.close();
   }
 }
 

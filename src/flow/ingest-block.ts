@@ -90,16 +90,16 @@ export async function ingestBlocks(
 
 /** Writes what blocks showed, with its events. The chain's cursor stays where it is until the transaction ends. */
 export async function recordSeen(tx: Sql, chainId: number, seen: readonly SeenDeposit[]): Promise<Ingested> {
-  const reached = await holdCursor(tx, chainId);
-  if (reached === null) throw new Error(`Chain ${chainId} lost its cursor inside an ingest`);
+  const held = await holdCursor(tx, chainId);
+  if (held === null) throw new Error(`Chain ${chainId} lost its cursor inside an ingest`);
   const deposits = await insertSeenDeposits(tx, chainId, seen);
-  const events = deposits.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
+  const events = deposits.map((deposit) => depositEvent(deposit, held.cursorNumber, held.at));
   const deliveryCount = await appendEvents(tx, events);
-  const isAnythingDue = await isAnyDepositDue(tx, chainId, reached);
+  const isAnythingDue = await isAnyDepositDue(tx, chainId, held.reached);
   return {
     deposits,
     deliveryCount,
-    targetBlocks: targetBlocks(deposits, seen, reached.cursorNumber),
+    targetBlocks: targetBlocks(deposits, seen, held.cursorNumber),
     isAnythingDue,
   };
 }

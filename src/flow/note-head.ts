@@ -1,7 +1,7 @@
 /** Keeps what the nodes say of head and tags, and wakes the settlers when a tag made deposits due. */
 import type { BlockHeader } from "../core/chain.ts";
 import { isAnyDepositDue } from "../deposits/deposit-store.ts";
-import { recordHead } from "../scanner/chain-store.ts";
+import { readReached, recordHead } from "../scanner/chain-store.ts";
 import { effectiveTags } from "./effective-tags.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import type { LocalChain } from "./local-chain.ts";
@@ -17,8 +17,8 @@ export async function noteHead(
   const tags = await effectiveTags(parts.nodes, local, signal);
   await keepVerification(database, parts.nodes, local.leaseToken);
   await recordHead(database, chain.id, local.leaseToken, { headNumber: head.number, ...tags });
-  const cursorNumber = local.cursor().number;
-  if (await isAnyDepositDue(database, chain.id, { cursorNumber, ...tags })) {
-    await parts.wakers.settleNow(chain.id, cursorNumber);
+  const reached = await readReached(database, chain.id);
+  if (reached !== null && (await isAnyDepositDue(database, chain.id, reached))) {
+    await parts.wakers.settleNow(chain.id, local.cursor().number);
   }
 }

@@ -28,7 +28,7 @@ export async function registerChains(
   const registered = new Map<number, readonly KnownAsset[]>();
   const changes: PolicyChange[] = [];
   for (const chain of chains) {
-    await registerChain(database, chain.id, chain.name);
+    await registerChain(database, chain.id, chain.name, chain.witnesses);
     const assets = await registerAssets(database, chain.assets);
     registered.set(chain.id, assets);
     changes.push(...(await applyPolicy(database, chain.id, assets)));

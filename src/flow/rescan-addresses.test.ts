@@ -47,6 +47,7 @@ beforeEach(async () => {
     nativeSource: "value",
     backfill: "auto",
     verification: "auto",
+    witnesses: 1,
     ownWallets: [],
     assets: [assetOf()],
   };

@@ -71,18 +71,18 @@ async function settleStage(
 }
 
 async function settleBatch(tx: Sql, chainId: number, stage: SettleStage): Promise<Batch> {
-  const reached = await holdCursor(tx, chainId);
-  if (reached === null) return { count: 0, deliveryCount: 0 };
-  const due = await lockDueDeposits(tx, chainId, stage, reached, BATCH_SIZE);
+  const held = await holdCursor(tx, chainId);
+  if (held === null) return { count: 0, deliveryCount: 0 };
+  const due = await lockDueDeposits(tx, chainId, stage, held.reached, BATCH_SIZE);
   if (due.length === 0) return { count: 0, deliveryCount: 0 };
 
   const { to, plan } = STEPS[stage];
   const moved = await moveDeposits(
     tx,
     due.map((deposit) => ({ deposit, to })),
-    reached.at,
+    held.at,
   );
   await bookEntries(tx, await plan(tx, moved.map(ledgerItem)));
-  const events = moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
+  const events = moved.map((deposit) => depositEvent(deposit, held.cursorNumber, held.at));
   return { count: moved.length, deliveryCount: await appendEvents(tx, events) };
 }

@@ -36,16 +36,16 @@ export async function undoReorg(
 
 /** Within a transaction that has moved the cursor to `number` already. */
 export async function undoDepositsAbove(tx: Sql, chainId: number, number: bigint): Promise<Undone> {
-  const reached = await holdCursor(tx, chainId);
-  if (reached === null) throw new Error(`Chain ${chainId} lost its cursor inside an undo`);
+  const held = await holdCursor(tx, chainId);
+  if (held === null) throw new Error(`Chain ${chainId} lost its cursor inside an undo`);
   const gone = await lockDepositsAbove(tx, chainId, number);
   const shortfalls = await reverseCredits(
     tx,
     gone.filter((deposit) => statusAfterReorg(deposit.status) === "reversed"),
   );
   const moves = gone.flatMap((deposit) => leavingMove(deposit, shortfalls));
-  const moved = await moveDeposits(tx, moves, reached.at);
-  const events = moved.map((deposit) => depositEvent(deposit, reached.cursorNumber, reached.at));
+  const moved = await moveDeposits(tx, moves, held.at);
+  const events = moved.map((deposit) => depositEvent(deposit, held.cursorNumber, held.at));
   return {
     orphaned: moved.filter((deposit) => deposit.status === "orphaned"),
     reversed: moved.filter((deposit) => deposit.status === "reversed"),

@@ -1,5 +1,6 @@
 /** Gauges of what the database knows, read when the metrics are asked for: right also for what another process does. */
 import { coerceError } from "../core/errors.ts";
+import { VERIFICATIONS } from "../core/verification.ts";
 import type { NodeStatus } from "../rpc/node-record.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import { countLiveRescans } from "../scanner/address-rescan-store.ts";
@@ -14,7 +15,9 @@ export async function readLiveGauges(
   const { database, metrics } = parts;
   for (const [chainId, nodes] of parts.nodes()) for (const node of nodes) setNode(metrics, chainId, node);
   const { chainHead, chainCursor, chainLag, chainHalted, addressRescans } = metrics;
-  for (const gauge of [chainHead, chainCursor, chainLag, chainHalted, addressRescans]) gauge.reset();
+  const { chainVerification, chainVerificationAlarm, chainWitnessed } = metrics;
+  const followed = [chainHead, chainCursor, chainLag, chainHalted, addressRescans];
+  for (const gauge of [...followed, chainVerification, chainVerificationAlarm, chainWitnessed]) gauge.reset();
   metrics.deliveriesDue.remove();
   metrics.endpoints.reset();
   try {
@@ -45,8 +48,13 @@ function setNode(metrics: Metrics, chainId: number, node: NodeStatus): void {
 
 type ChainState = Awaited<ReturnType<typeof listChainStates>>[number];
 
-function setChain(metrics: Metrics, { chainId, state, headNumber, cursorNumber }: ChainState): void {
-  const labels = { chain_id: String(chainId) };
+function setChain(metrics: Metrics, chain: ChainState): void {
+  const { state, headNumber, cursorNumber, verification, witnesses, witnessedNumber } = chain;
+  const labels = { chain_id: String(chain.chainId) };
+  if (verification.level !== null)
+    metrics.chainVerification.set(labels, VERIFICATIONS.indexOf(verification.level));
+  metrics.chainVerificationAlarm.set(labels, verification.alarm === null ? 0 : 1);
+  if (witnesses > 1 && witnessedNumber !== null) metrics.chainWitnessed.set(labels, Number(witnessedNumber));
   metrics.chainHalted.set(labels, state === "halted" ? 1 : 0);
   if (headNumber !== null) metrics.chainHead.set(labels, Number(headNumber));
   if (cursorNumber !== null) metrics.chainCursor.set(labels, Number(cursorNumber));

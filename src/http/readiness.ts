@@ -1,4 +1,5 @@
 /** The answer of `/readyz`: every part, with what holds it back. */
+import type { Verification } from "../core/verification.ts";
 
 export interface Readiness {
   /** The process can do its work: 200, else 503. */
@@ -29,7 +30,22 @@ export interface ChainReadiness extends PartReadiness {
   readonly cursorAt: string | null;
   /** Who follows it now; another process perhaps. */
   readonly leaseHolder: string | null;
+  /** How much of its blocks is proved; see docs/verification.md. */
+  readonly verification: VerificationReadiness;
+  /** How many nodes must hold what is credited, and up to which block they do. */
+  readonly witnesses: { readonly wanted: number; readonly number: number | null };
+  /** What a person should know though the chain is ready, one sentence each. */
+  readonly notes: readonly string[];
   readonly nodes: readonly NodeReadiness[];
+}
+
+export interface VerificationReadiness {
+  /** Of the newest block; `null` before the first. */
+  readonly level: Verification | null;
+  /** What a block of this chain reaches; `null` before that is known. */
+  readonly expected: Verification | null;
+  /** Why less is proved than the chain reaches; `null` while all of it is. */
+  readonly alarm: string | null;
 }
 
 export interface NodeReadiness extends PartReadiness {

@@ -28,6 +28,8 @@ export interface ChainNodes extends ChainQuestions {
   readonly chainId: number;
   /** The same questions for blocks that were missed: they never delay those about the head. */
   readonly backfill: BackfillQuestions;
+  /** Each node by itself, for what several of them have to agree on. */
+  readonly witnesses: readonly NodeWitness[];
   /** In the order of the config. */
   nodes(): NodeStatus[];
   /** What each node is and can do; opens no follower, changes no record. */
@@ -61,6 +63,8 @@ export interface BackfillQuestions extends ChainQuestions {
   /** Where tokens moved to some recipients, as two nodes tell it where two answer. */
   logs(query: LogQuery, signal?: AbortSignal): Promise<WitnessedLogs>;
 }
+
+export type NodeWitness = Pick<ChainQuestions, "head" | "headerByNumber">;
 
 /** @param isFromLeader the node's branch is the one that is followed; of another the block is not to be fetched */
 export type HintListener = (header: BlockHeader, isFromLeader: boolean) => void;
@@ -106,6 +110,7 @@ export function createChainNodes(options: ChainNodesOptions): ChainNodes {
       logs: (query, signal) => witnessLogs(askAnyOf(parts, options), query, signal),
     },
     verification: verifier,
+    witnesses: nodes.map((node) => node.questions.head),
     nodes: () => nodes.map((node, index) => ({ ...node.status(), isLeading: index === watch.leader() })),
     probe: (signal) => Promise.all(nodes.map((node) => node.probe(signal))),
     expectTraces: (signal) => expectTraces(nodes, chain.id, signal),

@@ -151,9 +151,12 @@ function createRecord({ mode, nodeCount, logger, events }: ChainVerifierOptions)
     isBegun: () => guard !== undefined,
     restore: (known: VerificationState) => {
       newest = -1n;
-      state = known;
+      // An alarm that was not written down any more is one all the same; the next block that proves all ends it.
+      state = { ...known, alarm: known.alarm ?? state.alarm };
       taken = known;
+      const witnesses = guard?.witnesses;
       guard = known.memory === null ? undefined : startGuard(readMemory(known.memory), nodesToAgree);
+      if (guard !== undefined && witnesses !== undefined) guard = { ...guard, witnesses };
     },
     begin: (expectation: ProofExpectation) => {
       guard = startGuard(expectation, nodesToAgree);

@@ -38,6 +38,31 @@ export function createMetrics() {
     chainCursor: gauge("chain_cursor_block", "Last block whose ingest is committed.", ["chain_id"]),
     chainLag: gauge("chain_lag_blocks", "Blocks between head and cursor.", ["chain_id"]),
     chainHalted: gauge("chain_halted", "1 while the chain waits for an operator.", ["chain_id"]),
+    chainVerification: gauge(
+      "chain_verification_level",
+      "How much of the newest block is proved: 2 all, 1 by its bloom, 0 nothing.",
+      ["chain_id"],
+    ),
+    chainVerificationAlarm: gauge(
+      "chain_verification_alarm",
+      "1 while less of the blocks is proved than the chain was seen to reach.",
+      ["chain_id"],
+    ),
+    chainWitnessed: gauge(
+      "chain_witnessed_block",
+      "Newest block that as many nodes hold as the config asks for.",
+      ["chain_id"],
+    ),
+    verificationDrops: counter(
+      "verification_drops_total",
+      "How often less of a block was proved than of those before it.",
+      ["chain_id"],
+    ),
+    verificationRefusals: counter(
+      "verification_refusals_total",
+      "Blocks of a node that were refused for what they did not prove.",
+      ["chain_id", "node"],
+    ),
     blocksIngested: counter("blocks_ingested_total", "Blocks whose ingest was committed.", ["chain_id"]),
     transfersSeen: counter(
       "transfers_seen_total",

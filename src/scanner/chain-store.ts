@@ -28,6 +28,9 @@ export interface ChainState {
   readonly leaseHolder: string | null;
   readonly leaseUntil: Date | null;
   readonly verification: VerificationState;
+  /** How many nodes must hold what is credited, and the newest block that they hold. */
+  readonly witnesses: number;
+  readonly witnessedNumber: bigint | null;
 }
 
 interface ChainRow {
@@ -53,6 +56,8 @@ interface ChainRow {
   verification_parts: string[];
   verification_shortfalls: string[];
   verification_familiar: string[];
+  witnesses: number;
+  witnessed_number: bigint | null;
 }
 
 /** The place on a chain that the next ingest starts from, and the right to write there. */
@@ -63,12 +68,13 @@ export interface CursorClaim {
   readonly leaseToken: bigint;
 }
 
-/** Makes sure that the chain has a row. */
-export async function registerChain(sql: Sql, chainId: number, name: string): Promise<void> {
+/** Makes sure that the chain has a row. @param witnesses how many nodes must hold what is credited */
+export async function registerChain(sql: Sql, chainId: number, name: string, witnesses = 1): Promise<void> {
   await sql.query(
-    `INSERT INTO chains (chain_id, name) VALUES ($1, $2)
-     ON CONFLICT (chain_id) DO UPDATE SET name = excluded.name WHERE chains.name <> excluded.name`,
-    [chainId, name],
+    `INSERT INTO chains (chain_id, name, witnesses) VALUES ($1, $2, $3)
+     ON CONFLICT (chain_id) DO UPDATE SET name = excluded.name, witnesses = excluded.witnesses
+     WHERE (chains.name, chains.witnesses) <> (excluded.name, excluded.witnesses)`,
+    [chainId, name, witnesses],
   );
 }
 
@@ -129,7 +135,8 @@ export async function moveCursor(
   to: Omit<BlockHeader, "parentHash">,
 ): Promise<void> {
   const rows = await tx.query(
-    `UPDATE chains SET cursor_number = $5, cursor_hash = $6, cursor_time = to_timestamp($7), cursor_at = now()
+    `UPDATE chains SET cursor_number = $5, cursor_hash = $6, cursor_time = to_timestamp($7), cursor_at = now(),
+       witnessed_number = CASE WHEN witnessed_number > $5 THEN $5 ELSE witnessed_number END
      WHERE chain_id = $1 AND cursor_number = $2 AND cursor_hash = $3 AND lease_token = $4 AND state = 'following'
      RETURNING 1`,
     [
@@ -146,30 +153,84 @@ export async function moveCursor(
 }
 
 export interface SettledAt {
+  /** From which depths are counted as they are told. */
   readonly cursorNumber: bigint;
-  readonly safeNumber: bigint | null;
-  readonly finalizedNumber: bigint | null;
+  /** Up to where thresholds are met. */
+  readonly reached: ReachedNumbers;
   /** The transaction's time by the database's clock. */
   readonly at: Date;
 }
 
+/** Cursor and tags, none of them above the newest block that enough nodes hold. */
+export interface ReachedNumbers {
+  readonly cursorNumber: bigint;
+  readonly safeNumber: bigint | null;
+  readonly finalizedNumber: bigint | null;
+}
+
+/** Where no witnesses are asked for, the cursor itself; where none was heard yet, below every block. */
+const WITNESSED = "CASE WHEN witnesses > 1 THEN coalesce(witnessed_number, -1) ELSE cursor_number END";
+
+const REACHED_COLUMNS = `cursor_number, LEAST(cursor_number, ${WITNESSED}) AS reached_number,
+  CASE WHEN safe_number IS NOT NULL THEN LEAST(safe_number, ${WITNESSED}) END AS safe_number,
+  CASE WHEN finalized_number IS NOT NULL THEN LEAST(finalized_number, ${WITNESSED}) END AS finalized_number`;
+
+interface ReachedRow {
+  cursor_number: bigint;
+  reached_number: bigint;
+  safe_number: bigint | null;
+  finalized_number: bigint | null;
+}
+
 /** Holds the chain's cursor where it is until the transaction ends; `null` when the chain is halted or has none. */
 export async function holdCursor(tx: Sql, chainId: number): Promise<SettledAt | null> {
-  const rows = await tx.query<
-    Pick<ChainRow, "cursor_number" | "safe_number" | "finalized_number"> & { at: Date }
-  >(
-    `SELECT cursor_number, safe_number, finalized_number, now() AS at FROM chains
-     WHERE chain_id = $1 AND state = 'following' FOR SHARE`,
+  const [row] = await tx.query<ReachedRow & { at: Date }>(
+    `SELECT ${REACHED_COLUMNS}, now() AS at FROM chains
+     WHERE chain_id = $1 AND state = 'following' AND cursor_number IS NOT NULL FOR SHARE`,
     [chainId],
   );
-  const row = rows[0];
-  if (row === undefined || row.cursor_number === null) return null;
+  return row === undefined ? null : { cursorNumber: row.cursor_number, reached: toReached(row), at: row.at };
+}
+
+/** Up to where thresholds are met at this moment; `null` when the chain is halted or has no cursor. */
+export async function readReached(sql: Sql, chainId: number): Promise<ReachedNumbers | null> {
+  const [row] = await sql.query<ReachedRow>(
+    `SELECT ${REACHED_COLUMNS} FROM chains
+     WHERE chain_id = $1 AND state = 'following' AND cursor_number IS NOT NULL`,
+    [chainId],
+  );
+  return row === undefined ? null : toReached(row);
+}
+
+function toReached(row: ReachedRow): ReachedNumbers {
   return {
-    cursorNumber: row.cursor_number,
+    cursorNumber: row.reached_number,
     safeNumber: row.safe_number,
     finalizedNumber: row.finalized_number,
-    at: row.at,
   };
+}
+
+/**
+ * Enough nodes hold this block. It counts only if it is on our branch still.
+ *
+ * @returns whether it is higher than the one before
+ */
+export async function recordWitnessed(
+  tx: Sql,
+  chainId: number,
+  leaseToken: bigint,
+  { number, hash }: Pick<BlockHeader, "number" | "hash">,
+): Promise<boolean> {
+  // First the chain's row: no undo can pass between the look at the branch and the commit.
+  await tx.query("SELECT FROM chains WHERE chain_id = $1 FOR UPDATE", [chainId]);
+  const rows = await tx.query(
+    `UPDATE chains SET witnessed_number = $3
+     WHERE chain_id = $1 AND lease_token = $2 AND (witnessed_number IS NULL OR witnessed_number < $3)
+       AND EXISTS (SELECT FROM block_refs WHERE chain_id = $1 AND number = $3 AND hash = $4)
+     RETURNING 1`,
+    [chainId, leaseToken, number, hexToBytes(hash)],
+  );
+  return rows.length > 0;
 }
 
 /** Where a chain stands and since when, for telling what its deposits wait for. */
@@ -180,6 +241,8 @@ export interface ChainStandingRow {
   readonly haltedReason: string | null;
   readonly safeAt: Date | null;
   readonly finalizedAt: Date | null;
+  readonly witnesses: number;
+  readonly witnessedNumber: bigint | null;
   /** The database's clock. */
   readonly now: Date;
 }
@@ -187,13 +250,15 @@ export interface ChainStandingRow {
 /** @throws {FatalError} when the chain has no row, or no cursor: then it can have no deposits */
 export async function getChainStanding(sql: Sql, chainId: number): Promise<ChainStandingRow> {
   const [row] = await sql.query<
-    Pick<ChainRow, "cursor_number" | "safe_number" | "finalized_number" | "state_reason"> & {
-      safe_at: Date | null;
-      finalized_at: Date | null;
-      now: Date;
-    }
+    Omit<ReachedRow, "reached_number" | "cursor_number"> &
+      Pick<ChainRow, "cursor_number" | "state_reason" | "witnesses" | "witnessed_number"> & {
+        safe_at: Date | null;
+        finalized_at: Date | null;
+        now: Date;
+      }
   >(
-    `SELECT cursor_number, safe_number, finalized_number, state_reason, safe_at, finalized_at, now() AS now
+    `SELECT cursor_number, safe_number, finalized_number, state_reason, safe_at, finalized_at, witnesses,
+       witnessed_number, now() AS now
      FROM chains WHERE chain_id = $1`,
     [chainId],
   );
@@ -206,6 +271,8 @@ export async function getChainStanding(sql: Sql, chainId: number): Promise<Chain
     haltedReason: row.state_reason,
     safeAt: row.safe_at,
     finalizedAt: row.finalized_at,
+    witnesses: row.witnesses,
+    witnessedNumber: row.witnessed_number,
     now: row.now,
   };
 }
@@ -289,6 +356,7 @@ export async function resumeChainAt(tx: Sql, chainId: number, header: BlockHeade
   const rows = await tx.query(
     `UPDATE chains SET state = 'following', state_reason = NULL, cursor_number = $2, cursor_hash = $3,
        cursor_time = to_timestamp($4), cursor_at = now(), safe_number = NULL, finalized_number = NULL,
+       witnessed_number = NULL,
        lease_holder = NULL, lease_until = NULL, lease_token = lease_token + 1
      WHERE chain_id = $1 AND state = 'halted' RETURNING 1`,
     [chainId, header.number, hexToBytes(header.hash), header.timestamp],
@@ -388,6 +456,8 @@ function toChainState(row: ChainRow): ChainState {
       alarm: row.verification_alarm,
       memory: toMemory(row),
     },
+    witnesses: row.witnesses,
+    witnessedNumber: row.witnessed_number,
   };
 }
 

@@ -22,6 +22,7 @@ export interface DepositView {
   readonly blockNumber: number;
   readonly blockHash: string;
   readonly blockTime: string;
+  readonly verification: string;
   readonly confirmations: number;
   readonly creditAt: string | null;
   readonly unlockAt: string | null;

@@ -56,6 +56,15 @@ export const changed =
     return { status: 200, body: { ...body, result: change(body["result"]) } };
   };
 
+/** As a fork that adds to the header is told to a program that does not know it: a field by another name. */
+export const unknownField = (from = 0n): Lie =>
+  changed((block) => {
+    const fields = block as RpcBody | null;
+    if (fields === null || BigInt(String(fields["number"])) < from) return fields;
+    const { requestsHash, ...rest } = fields;
+    return { ...rest, futureRoot: requestsHash };
+  });
+
 /** Receipts of the right block, each without its logs. */
 export const emptyLogs = (): Lie =>
   changed((receipts) => (receipts as Receipt[]).map((receipt) => ({ ...receipt, logs: [] })));

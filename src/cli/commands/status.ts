@@ -1,5 +1,6 @@
 /** `status`: where the chains are, what is in flight, and the oldest of each. */
 
+import { chainNotes } from "../../http/chain-notes.ts";
 import {
   countDeliveriesInFlight,
   countDepositsInFlight,
@@ -63,6 +64,12 @@ function chainStatus(chain: ChainState, config: Config) {
     finalizedNumber: toNumber(chain.finalizedNumber),
     cursorAt: chain.cursorAt?.toISOString() ?? null,
     leaseHolder: chain.leaseHolder,
+    verification: chain.verification.level,
+    verificationExpected: chain.verification.expected,
+    verificationAlarm: chain.verification.alarm,
+    witnesses: chain.witnesses,
+    witnessedNumber: toNumber(chain.witnessedNumber),
+    notes: chainNotes(chain),
   };
 }
 
@@ -79,10 +86,14 @@ function chainsText(chains: readonly ReturnType<typeof chainStatus>[]): string {
     shown(chain.headNumber),
     shown(chain.lagBlocks),
     shown(chain.finalizedNumber),
+    chain.verification ?? "-",
     chain.cursorAt === null ? "never" : ago(new Date(chain.cursorAt)),
-    chain.reason ?? "",
+    [...(chain.reason === null ? [] : [chain.reason]), ...chain.notes].join(". "),
   ]);
-  return alignColumns([["CHAIN", "STATE", "CURSOR", "HEAD", "LAG", "FINALIZED", "MOVED", ""], ...rows]);
+  return alignColumns([
+    ["CHAIN", "STATE", "CURSOR", "HEAD", "LAG", "FINALIZED", "PROOF", "MOVED", ""],
+    ...rows,
+  ]);
 }
 
 function depositsText(deposits: readonly DepositsInFlight[]): string {

@@ -38,6 +38,7 @@ export function toChainConfig(shape: ChainShape, known: KnownChain | undefined):
     internal: shape.native?.internal ?? "none",
     nativeSource: shape.native?.source ?? "value",
     verification: shape.verification,
+    witnesses: shape.witnesses,
     ownWallets: shape.ownWallets,
     assets: [...native, ...shape.tokens.map((token) => toAsset(shape.id, token.address, token, policy))],
   };

@@ -83,6 +83,7 @@ export const chainShape = z.strictObject(
       BACKFILLS,
       ' ("blocks" reads every block of the past, "logs" lets ranges of logs say which, "auto" does so with two nodes)',
     ).default("auto"),
+    witnesses: integer(1, 16).default(1),
     confirmations: chainPolicy.optional(),
     ownWallets: z.array(walletAddress, { error: "expected a list of addresses" }).default([]),
     native: nativeShape.optional(),

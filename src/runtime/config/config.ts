@@ -91,6 +91,8 @@ export interface ChainConfig {
   readonly nativeSource: NativeSource;
   /** What every block has to prove; `none`: nothing is proved, nor looked at. */
   readonly verification: VerificationMode;
+  /** How many nodes must hold a block before its deposits are credited or unlocked. */
+  readonly witnesses: number;
   /** Wallets of the merchants' own, whose transfers to watched addresses are no deposits. */
   readonly ownWallets: readonly Address[];
   /** The native coin first (if it is listed), then the tokens. */

@@ -45,6 +45,7 @@ export function crossCheck(tree: ConfigTree, knownChains: ReadonlyMap<number, Kn
       ),
     ),
     ...chains.flatMap((chain) => checkInherited(chain, knownChains, tree)),
+    ...chains.flatMap((chain) => checkWitnesses(chain, tree)),
     ...chains.flatMap((chain) => checkAmounts(chain, tree)),
   ];
 }
@@ -62,6 +63,15 @@ function checkInherited(
     .map((key) =>
       faultAt([...chain.path, key], `missing: config/chains.yaml has no chain ${id} to take it from`, tree),
     );
+}
+
+/** A witness that is not there would be waited for for ever. */
+function checkWitnesses(chain: Spot, tree: ConfigTree): ConfigFault[] {
+  const { witnesses } = readable(chainShape.shape, chain);
+  const nodeCount = listAt(chain, "nodes").length;
+  if (witnesses === undefined || nodeCount === 0 || witnesses <= nodeCount) return [];
+  const why = `more witnesses than the chain has nodes (${nodeCount}): name another node, or ask for fewer`;
+  return [faultAt([...chain.path, "witnesses"], why, tree)];
 }
 
 function checkAmounts(chain: Spot, tree: ConfigTree): ConfigFault[] {

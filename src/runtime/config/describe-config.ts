@@ -55,6 +55,7 @@ function describeChain(chain: ChainConfig): Record<string, unknown> {
     fetchConcurrency: chain.fetchConcurrency,
     verification: chain.verification,
     backfill: chain.backfill,
+    witnesses: chain.witnesses,
     ...(native === undefined ? {} : { native: { ...describeAsset(native), internal: chain.internal } }),
     tokens: chain.assets.filter((asset) => asset.token !== null).map(describeAsset),
   };

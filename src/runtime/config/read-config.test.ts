@@ -307,4 +307,15 @@ describe("secrets", () => {
     expect(faults.join("\n")).not.toContain(secret);
     expect(faults).toContain(`http.port: expected a whole number from 0 to 65535, got the value of \${PORT}`);
   });
+  test("refuses more witnesses than the chain has nodes, and levels that there are not", async () => {
+    const rest =
+      'confirmations: 1\nnative: { currency: ETH, decimals: 18, minimum: "0.1", internal: none }\n';
+    expect(await faultsOf(withChain(`${rest}witnesses: 2`))).toEqual([
+      "chains[0].witnesses: more witnesses than the chain has nodes (1): name another node, or ask for fewer",
+    ]);
+    expect(await faultsOf(withChain(`${rest}verification: full`))).toEqual([
+      expect.stringMatching(/^chains\[0\]\.verification: expected .*auto/),
+    ]);
+    expect((await read(withChain(rest))).chains[0]).toMatchObject({ verification: "auto", witnesses: 1 });
+  });
 });
