@@ -1,6 +1,7 @@
 /** The workers of each role. */
 import type { KnownAsset } from "./core/asset.ts";
 import type { Database } from "./db/database.ts";
+import { deleteEndedSeenPayments } from "./deposits/seen-payment-store.ts";
 import type { AttemptReport } from "./flow/deliver-callbacks.ts";
 import { followChain } from "./flow/follow-chain.ts";
 import type { FollowerMetrics } from "./flow/follower-parts.ts";
@@ -9,9 +10,11 @@ import { rescanAddresses } from "./flow/rescan-addresses.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
 import type { Wakers } from "./flow/wake-workers.ts";
 import type { AddressLoader } from "./flow/watch-addresses.ts";
+import { type MempoolMetrics, watchMempool } from "./flow/watch-mempool.ts";
 import { deleteIdempotencyKeys } from "./merchants/idempotency-store.ts";
 import type { ChainNodes } from "./rpc/chain-nodes.ts";
 import type { VerificationEvents } from "./rpc/chain-verifier.ts";
+import { createMempoolNodes } from "./rpc/mempool/mempool-nodes.ts";
 import type { Clock } from "./runtime/clock.ts";
 import type { ChainConfig, Config } from "./runtime/config/config.ts";
 import type { Logger } from "./runtime/logger.ts";
@@ -29,7 +32,10 @@ export interface WorkerParts {
   readonly instance: string;
 }
 
-/** A follower for each chain, and what looks at its past. The addresses are loaded by the first that runs; all wait. */
+/**
+ * A follower for each chain, what looks at its past, and what watches its mempool where the config asks for it. The
+ * addresses are loaded by the first that runs; all wait.
+ */
 export function scanWorkers(
   parts: WorkerParts,
   nodesOf: ReadonlyMap<number, ChainNodes>,
@@ -40,14 +46,42 @@ export function scanWorkers(
     const nodes = nodesOf.get(chain.id);
     if (nodes === undefined) return [];
     const assets = () => assetsOf(chain.id);
+    const mempool: Worker = {
+      name: `mempool ${chain.id}`,
+      run: (signal) => watchMempoolOf(parts, chain, assets, addresses, signal),
+    };
     return [
       { name: `follow ${chain.id}`, run: (signal) => follow(parts, chain, nodes, assets, addresses, signal) },
       {
         name: `rescan addresses ${chain.id}`,
         run: (signal) => rescanPast(parts, chain, nodes, assets, addresses, signal),
       },
+      ...(chain.mempool ? [mempool] : []),
     ];
   });
+}
+
+/** Its connections live as long as its run. */
+async function watchMempoolOf(
+  parts: WorkerParts,
+  chain: ChainConfig,
+  assets: () => readonly KnownAsset[],
+  addresses: AddressLoader,
+  signal: AbortSignal,
+): Promise<void> {
+  const { database, wakers, clock, logger, instance } = parts;
+  const watch = await addresses.load(signal);
+  const nodes = createMempoolNodes({ chain, clock });
+  const ingest = ingestContextOf(database, chain, assets, watch);
+  const metrics = mempoolMetrics(parts.metrics);
+  try {
+    await watchMempool(
+      { database, chain, nodes, ingest, wakers, clock, logger, metrics, holder: instance },
+      signal,
+    );
+  } finally {
+    await nodes.close();
+  }
 }
 
 async function follow(
@@ -132,6 +166,8 @@ export function settleWorkers(parts: SettlerParts, graceMs: number): Worker[] {
 }
 
 const KEEP_IDEMPOTENCY_HOURS = 72;
+/** A seen payment that ended is looked up for a day or two, until its deposit or its absence is plain. */
+const KEEP_SEEN_PAYMENTS_DAYS = 7;
 const HOUSEKEEPING_MS = 3_600_000;
 
 /** What is kept for a while only. */
@@ -142,6 +178,8 @@ export function housekeepingWorker(parts: WorkerParts): Worker {
       while (!signal.aborted) {
         const deleted = await deleteIdempotencyKeys(parts.database, KEEP_IDEMPOTENCY_HOURS);
         if (deleted > 0) parts.logger.info("Deleted old idempotency keys", { count: deleted });
+        const ended = await deleteEndedSeenPayments(parts.database, KEEP_SEEN_PAYMENTS_DAYS);
+        if (ended > 0) parts.logger.info("Deleted old seen payments", { count: ended });
         await parts.clock.sleep(HOUSEKEEPING_MS, signal);
       }
     },
@@ -167,6 +205,22 @@ export function verificationEvents(metrics: Metrics, chainId: number): Verificat
   return {
     onRefused: (node) => metrics.verificationRefusals.inc({ chain_id, node }),
     onDropped: () => metrics.verificationDrops.inc({ chain_id }),
+  };
+}
+
+function mempoolMetrics(metrics: Metrics): MempoolMetrics {
+  return {
+    onLook: (chainId, { isAnswered, transactions, junkCount, leftOutCount }) => {
+      const chain_id = String(chainId);
+      metrics.mempoolUp.set({ chain_id }, isAnswered ? 1 : 0);
+      metrics.mempoolTransactions.inc({ chain_id, outcome: "read" }, transactions.length);
+      metrics.mempoolTransactions.inc({ chain_id, outcome: "junk" }, junkCount);
+      metrics.mempoolTransactions.inc({ chain_id, outcome: "left_out" }, leftOutCount);
+    },
+    onMoves: (chainId, changed) => {
+      const chain_id = String(chainId);
+      for (const { status } of changed) metrics.seenPaymentMoves.inc({ chain_id, status });
+    },
   };
 }
 

@@ -147,6 +147,7 @@ function chainConfig(chain: ChainToRead): ChainConfig {
     reorgWindow: 256,
     fetchConcurrency: CONCURRENCY,
     backfill: "blocks",
+    mempool: false,
     internal: "none",
     nativeSource: "value",
     verification: "auto",

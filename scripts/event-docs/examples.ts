@@ -1,8 +1,10 @@
 /** One event of each type, made by the code that makes them. */
 import type { Deposit, DepositStatus } from "../../src/core/deposit.ts";
-import { DEPOSIT_EVENT_TYPES, EVENT_TYPES, type EventType } from "../../src/core/event.ts";
+import { DEPOSIT_EVENT_TYPES, EVENT_TYPES, type EventType, SEEN_EVENT_TYPE } from "../../src/core/event.ts";
 import { parseAddress, parseHash } from "../../src/core/hex.ts";
+import type { SeenPayment } from "../../src/core/seen-payment.ts";
 import { depositEvent } from "../../src/outbox/deposit-event.ts";
+import { seenEvent } from "../../src/outbox/seen-event.ts";
 
 const CREDITED_AT = new Date("2026-11-22T14:02:24.118Z");
 const UNLOCKED_AT = new Date("2026-11-22T14:15:36.307Z");
@@ -36,6 +38,33 @@ export const exampleDeposit: Deposit = {
   creditedAt: CREDITED_AT,
   unlockedAt: null,
   shortfallBaseUnits: null,
+};
+
+/** The same payment while it waited, told of as it was mined. */
+const exampleSeenPayment: SeenPayment = {
+  id: "see_3m8w1t6k9r2d5xq7c0hjn4yvb8gz6s2f",
+  sequence: 2,
+  status: "mined",
+  merchantId: exampleDeposit.merchantId,
+  userId: exampleDeposit.userId,
+  chainId: exampleDeposit.chainId,
+  currency: "USDT",
+  decimals: 6,
+  token: exampleDeposit.token,
+  amountBaseUnits: exampleDeposit.amountBaseUnits,
+  from: exampleDeposit.from,
+  to: exampleDeposit.to,
+  sender: exampleDeposit.from,
+  nonce: 1402n,
+  txHash: parseHash("0x9fc76417374aa880d4449a1f7f31ec597f00b1f6f3dd2d66f4c9c6c445836d8b"),
+  source: "call",
+  creditAt: "12",
+  unlockAt: "finalized",
+  replacedBy: null,
+  block: { number: exampleDeposit.blockNumber, hash: exampleDeposit.blockHash },
+  depositIds: [exampleDeposit.id],
+  detectedAt: new Date("2026-11-22T14:00:03.217Z"),
+  changedAt: new Date("2026-11-22T14:00:12.530Z"),
 };
 
 interface Moment {
@@ -92,6 +121,8 @@ export function eventExamples(): EventExample[] {
 function bodyOf(type: EventType): Record<string, unknown> {
   const status = (Object.keys(MOMENTS) as DepositStatus[]).find((each) => type === `deposit.${each}`);
   if (status !== undefined) return depositBodyOf(status);
+  if (type === SEEN_EVENT_TYPE)
+    return JSON.parse(seenEvent(exampleSeenPayment).body) as Record<string, unknown>;
   const data = ENDPOINT_EXAMPLES[type];
   if (data === undefined || DEPOSIT_EVENT_TYPES.some((each) => each === type))
     throw new Error(`scripts/event-docs/examples.ts has no example of ${type}`);

@@ -4,6 +4,7 @@ import { coerceError, DepositdError } from "../core/errors.ts";
 import type { OpenedDatabase } from "../db/open-database.ts";
 import { readServer } from "../http/status-store.ts";
 import { createChainNodes } from "../rpc/chain-nodes.ts";
+import { createMempoolNodes } from "../rpc/mempool/mempool-nodes.ts";
 import type { NodeProbe } from "../rpc/probe.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { ChainConfig, Config } from "../runtime/config/config.ts";
@@ -151,6 +152,34 @@ export async function checkNodes(chain: ChainConfig, { clock, logger }: DoctorPa
     await nodes.close();
   }
 }
+
+/** Only where the config asks for it: then some node has to offer it. */
+export async function checkMempool(chain: ChainConfig, { clock }: DoctorParts): Promise<Finding[]> {
+  if (!chain.mempool) return [];
+  const part = `${chain.name} mempool`;
+  const nodes = createMempoolNodes({ chain, clock });
+  const timeout = new AbortController();
+  const answered = new AbortController();
+  void clock.sleep(PROBE_TIMEOUT_MS, answered.signal).then(() => timeout.abort());
+  try {
+    const probes = await nodes.probe(timeout.signal);
+    const offers = probes.flatMap(({ node, method }) => (method === null ? [] : [`${node} by ${method}`]));
+    if (offers.length > 0) return [ok(part, offers.join(", "))];
+    const problem = probes.find((probe) => probe.problem !== null)?.problem;
+    return [fail(part, problem ?? "No node lets its mempool be looked at", MEMPOOL_ADVICE)];
+  } catch (rawError) {
+    const found = timeout.signal.aborted
+      ? `No answer within ${PROBE_TIMEOUT_MS / 1000} s`
+      : coerceError(rawError).message;
+    return [fail(part, found, MEMPOOL_ADVICE)];
+  } finally {
+    answered.abort();
+    await nodes.close();
+  }
+}
+
+const MEMPOOL_ADVICE =
+  "Use a node that offers eth_newPendingTransactionFilter, txpool_content or the pending block, or say mempool: false. Deposits are found all the same.";
 
 const NODE_ADVICE: Partial<Record<string, string>> = {
   wrong_chain: "Check the URL and the chain's id: this node is never followed for it.",

@@ -1,7 +1,11 @@
-/** The public id of a deposit is derived from its identity, so that a restored backup makes the same ids again. */
+/**
+ * The public ids of deposits and seen payments are derived from their identity, so that a restored backup makes the
+ * same ids again.
+ */
 import { createHash } from "node:crypto";
 import type { TransferSource } from "./chain.ts";
 import type { Hash } from "./hex.ts";
+import type { SeenSource } from "./seen-payment.ts";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford's base 32, lower-case: no i, l, o, u
 
@@ -10,10 +14,17 @@ const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford's base 32, low
  * (2⁸⁰ tries) out of reach of somebody who grinds transaction hashes.
  */
 export function depositId(chainId: number, txHash: Hash | null, source: TransferSource): string {
-  const digest = createHash("sha256")
-    .update(`${chainId}:${txHash ?? ""}:${source}`)
-    .digest();
-  return `dep_${base32(digest.subarray(0, 20))}`;
+  return `dep_${derive(`${chainId}:${txHash ?? ""}:${source}`)}`;
+}
+
+/** `see_` and 32 letters, in the same way. */
+export function seenPaymentId(chainId: number, txHash: Hash, source: SeenSource): string {
+  return `see_${derive(`seen:${chainId}:${txHash}:${source}`)}`;
+}
+
+function derive(identity: string): string {
+  const digest = createHash("sha256").update(identity).digest();
+  return base32(digest.subarray(0, 20));
 }
 
 /** @param bytes length must be a multiple of 5 */

@@ -12,16 +12,25 @@ export const DEPOSIT_EVENT_TYPES = [
   "deposit.reversed",
 ] as const satisfies readonly `deposit.${DepositStatus}`[];
 
+/** Tells of a payment that waits in the mempool, and what became of it: `data.status` says which. */
+export const SEEN_EVENT_TYPE = "deposit.seen";
+
 /** Every type an endpoint may name. */
-export const EVENT_TYPES = [...DEPOSIT_EVENT_TYPES, "endpoint.test", "endpoint.disabled"] as const;
+export const EVENT_TYPES = [
+  SEEN_EVENT_TYPE,
+  ...DEPOSIT_EVENT_TYPES,
+  "endpoint.test",
+  "endpoint.disabled",
+] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
 /**
- * What an endpoint gets that names no types. `deposit.ignored` is left out: anyone can make thousands of them
- * for the price of dust, so they go only to those who ask.
+ * What an endpoint gets that names no types. Left out are `deposit.ignored`, since anyone can make thousands of
+ * them for the price of dust, and `deposit.seen`, which costs nothing at all and is no deposit: they go only to
+ * those who ask by name.
  */
 export const DEFAULT_EVENT_TYPES: readonly EventType[] = EVENT_TYPES.filter(
-  (type) => type !== "deposit.ignored",
+  (type) => type !== "deposit.ignored" && type !== SEEN_EVENT_TYPE,
 );
 
 export function depositEventType(status: DepositStatus): EventType {

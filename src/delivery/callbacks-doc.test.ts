@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { EVENT_TYPES } from "../core/event.ts";
+import { SEEN_STATUSES } from "../core/seen-payment.ts";
 import { parseCustomHeaders } from "./custom-headers.ts";
 import { createEndpointSecret, createKeyOpener, formatPublicKey } from "./endpoint-secret.ts";
 import { signCallback } from "./signature.ts";
@@ -12,6 +13,11 @@ describe("docs/callbacks.md", () => {
   it("has a line for each event type, and none for others", () => {
     const types = [...text.matchAll(/^\| `((?:deposit|endpoint)\.\w+)` +\|/gm)].map(([, type]) => type);
     expect(types).toEqual(EVENT_TYPES);
+  });
+
+  it("has a line for each status of a seen payment", () => {
+    const [, section = ""] = /### Before it is mined\n([\s\S]*?)\n## /.exec(text) ?? [];
+    expect([...section.matchAll(/^\| `(\w+)` +\|/gm)].map(([, status]) => status)).toEqual(SEEN_STATUSES);
   });
 
   it("gives a signature to check a verifier with that is right", () => {

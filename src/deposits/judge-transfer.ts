@@ -85,10 +85,10 @@ export function judgeTransfer(
 }
 
 /** The merchant's own money first: a gas top-up is one, however small and whatever the token. */
-function ignoreReason(
+export function ignoreReason(
   asset: KnownAsset | undefined,
-  transfer: Transfer,
-  rules: DepositRules,
+  transfer: Pick<Transfer, "from" | "amountBaseUnits">,
+  rules: Pick<DepositRules, "ownWallets">,
 ): IgnoreReason | null {
   if (rules.ownWallets.has(transfer.from)) return "own_transfer";
   if (asset === undefined) return "unlisted_asset";

@@ -88,6 +88,7 @@ function chainThrough(proxies: readonly NodeProxy[], given: Partial<ChainConfig>
     reorgWindow: REORG_WINDOW,
     fetchConcurrency: 4,
     backfill: "logs",
+    mempool: false,
     internal: "none",
     nativeSource: "value",
     verification: "none",

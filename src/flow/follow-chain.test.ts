@@ -50,6 +50,7 @@ beforeEach(async () => {
     reorgWindow: 8,
     fetchConcurrency: 4,
     backfill: "auto",
+    mempool: false,
     internal: "none",
     nativeSource: "value",
     verification: "auto",

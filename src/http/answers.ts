@@ -3,6 +3,8 @@ import { z } from "zod";
 import { DEPOSIT_STATUSES } from "../core/deposit.ts";
 import type { DepositBody } from "../core/deposit-body.ts";
 import { EVENT_TYPES } from "../core/event.ts";
+import { SEEN_STATUSES } from "../core/seen-payment.ts";
+import type { SeenPaymentBody } from "../core/seen-payment-body.ts";
 import { VERIFICATIONS } from "../core/verification.ts";
 import { SIGNATURE_SCHEMES } from "../delivery/signature.ts";
 import { RESCAN_STATES } from "../scanner/address-rescan-store.ts";
@@ -77,31 +79,88 @@ export const depositDetailShape = z
   })
   .meta({ id: "DepositDetail" });
 
-export const addressShape = z
+export const seenPaymentShape: z.ZodType<SeenPaymentBody> = z
   .strictObject({
-    address: z.string().describe("Checksummed (EIP-55)."),
-    userId: z.string(),
-    createdAt: time,
-    rescans: z
-      .array(
-        z.strictObject({
-          chainId: z.int(),
-          state: z.enum(RESCAN_STATES),
-          fromTime: time
-            .nullable()
-            .describe("The earliest time that watchFrom asked for; null: it named a block."),
-          fromBlock: z.int().nullable().describe("The first block; null: the time is not resolved yet."),
-          toBlock: z
-            .int()
-            .nullable()
-            .describe("The last block: later ones were matched as they came. null: the chain had none yet."),
-          scannedBlocks: z.int(),
-          totalBlocks: z.int().nullable(),
-        }),
-      )
-      .describe("How far the past was looked at, as watchFrom asked, by chain."),
+    id: depositKeys.id,
+    sequence: depositKeys.sequence,
+    reason: depositKeys.reason,
+    merchantId: depositKeys.merchantId,
+    userId: depositKeys.userId,
+    orderNo: depositKeys.orderNo,
+    chainId: depositKeys.chainId,
+    token: depositKeys.token,
+    amountBaseUnits: depositKeys.amountBaseUnits,
+    from: depositKeys.from,
+    to: depositKeys.to,
+    creditAt: depositKeys.creditAt,
+    unlockAt: depositKeys.unlockAt,
+    detectedAt: depositKeys.detectedAt,
+    creditedAt: depositKeys.creditedAt,
+    unlockedAt: depositKeys.unlockedAt,
+    status: z.enum(SEEN_STATUSES),
+    currency: z.string(),
+    decimals: z.int(),
+    amount,
+    txHash: z.string(),
+    source: z.string().describe("value, or call: a transfer or transferFrom called on the token."),
+    blockNumber: z.null().describe("A seen payment is in no block."),
+    blockHash: z.null(),
+    blockTime: z.null(),
+    verification: z.literal("none").describe("Nothing proves what waits."),
+    confirmations: z.int().describe("Always 0: depth is counted for deposits."),
+    sender: z.string().describe("Who signed the transaction."),
+    nonce: z.string().describe("The sender's, as text: another transaction with it replaces this one."),
+    changedAt: time.describe("Since when it has this status."),
+    replacedBy: z
+      .string()
+      .nullable()
+      .describe("What took its nonce. null: not replaced, or nobody saw by what."),
+    minedIn: z
+      .strictObject({
+        blockNumber: z.int(),
+        blockHash: z.string(),
+        depositIds: z.array(z.string()).describe("Empty: it failed, or paid nothing to this address."),
+      })
+      .nullable(),
   })
-  .meta({ id: "Address" });
+  .meta({ id: "SeenPayment" });
+
+const addressKeys = {
+  address: z.string().describe("Checksummed (EIP-55)."),
+  userId: z.string(),
+  createdAt: time,
+  rescans: z
+    .array(
+      z.strictObject({
+        chainId: z.int(),
+        state: z.enum(RESCAN_STATES),
+        fromTime: time
+          .nullable()
+          .describe("The earliest time that watchFrom asked for; null: it named a block."),
+        fromBlock: z.int().nullable().describe("The first block; null: the time is not resolved yet."),
+        toBlock: z
+          .int()
+          .nullable()
+          .describe("The last block: later ones were matched as they came. null: the chain had none yet."),
+        scannedBlocks: z.int(),
+        totalBlocks: z.int().nullable(),
+      }),
+    )
+    .describe("How far the past was looked at, as watchFrom asked, by chain."),
+};
+
+export const addressShape = z.strictObject(addressKeys).meta({ id: "Address" });
+
+export const addressDetailShape = z
+  .strictObject({
+    ...addressKeys,
+    seenPayments: z
+      .array(seenPaymentShape)
+      .describe(
+        "What waits in the mempool to be paid to it, newest first, at most 20. None of it is a deposit.",
+      ),
+  })
+  .meta({ id: "AddressDetail" });
 
 const assetBalanceShape = z.strictObject({
   chainId: z.int(),

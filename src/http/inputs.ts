@@ -4,6 +4,7 @@ import { DEPOSIT_STATUSES } from "../core/deposit.ts";
 import { DepositdError } from "../core/errors.ts";
 import { EVENT_TYPES } from "../core/event.ts";
 import { type Address, type Hash, parseAddress, parseHash } from "../core/hex.ts";
+import { SEEN_STATUSES } from "../core/seen-payment.ts";
 import { parseWatchFrom } from "../core/watch-from.ts";
 
 /** A text that one of the core's readers reads; its error becomes an issue with the reader's own code. */
@@ -66,6 +67,7 @@ export const userId = z
 export const id = z.string().regex(/^[\w-]{1,64}$/, { error: "is not an id" });
 
 export const depositStatus = z.enum(DEPOSIT_STATUSES);
+export const seenStatus = z.enum(SEEN_STATUSES);
 export const eventType = z.enum(EVENT_TYPES);
 
 const MAX_LIMIT = 200;

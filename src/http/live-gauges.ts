@@ -6,7 +6,7 @@ import type { Metrics } from "../runtime/metrics.ts";
 import { countLiveRescans } from "../scanner/address-rescan-store.ts";
 import { listChainStates } from "../scanner/chain-store.ts";
 import type { HttpParts } from "./parts.ts";
-import { countDeliveriesInFlight, countEndpoints } from "./status-store.ts";
+import { countDeliveriesInFlight, countEndpoints, countSeenPayments } from "./status-store.ts";
 
 /** While the database is away the gauges vanish: an old value would look like a standing chain. */
 export async function readLiveGauges(
@@ -14,19 +14,21 @@ export async function readLiveGauges(
 ): Promise<void> {
   const { database, metrics } = parts;
   for (const [chainId, nodes] of parts.nodes()) for (const node of nodes) setNode(metrics, chainId, node);
-  const { chainHead, chainCursor, chainLag, chainHalted, addressRescans } = metrics;
+  const { chainHead, chainCursor, chainLag, chainHalted, addressRescans, seenPayments } = metrics;
   const { chainVerification, chainVerificationAlarm, chainWitnessed } = metrics;
-  const followed = [chainHead, chainCursor, chainLag, chainHalted, addressRescans];
+  const followed = [chainHead, chainCursor, chainLag, chainHalted, addressRescans, seenPayments];
   for (const gauge of [...followed, chainVerification, chainVerificationAlarm, chainWitnessed]) gauge.reset();
   metrics.deliveriesDue.remove();
   metrics.endpoints.reset();
   try {
-    const [chains, deliveries, endpoints, rescans] = await Promise.all([
+    const [chains, deliveries, endpoints, rescans, seen] = await Promise.all([
       listChainStates(database),
       countDeliveriesInFlight(database),
       countEndpoints(database),
       countLiveRescans(database),
+      countSeenPayments(database),
     ]);
+    for (const { chainId, count } of seen) seenPayments.set({ chain_id: String(chainId) }, count);
     for (const chain of chains) setChain(metrics, chain);
     for (const { chainId, count } of rescans) addressRescans.set({ chain_id: String(chainId) }, count);
     metrics.deliveriesDue.set(deliveries.dueCount);

@@ -48,6 +48,7 @@ test("describes every route that answers, with its parameters", async () => {
     "get /v1/endpoints/{id}",
     "get /v1/events",
     "get /v1/replays/{id}",
+    "get /v1/seen-payments",
     "get /v1/users/{userId}/balances",
     "patch /v1/endpoints/{id}",
     "post /v1/addresses",

@@ -15,6 +15,7 @@ import { depositRoutes } from "./routes/deposits.ts";
 import { endpointActionRoutes } from "./routes/endpoint-actions.ts";
 import { endpointRoutes } from "./routes/endpoints.ts";
 import { eventRoutes } from "./routes/events.ts";
+import { seenPaymentRoutes } from "./routes/seen-payments.ts";
 import { addServiceRoutes } from "./routes/service.ts";
 import { userRoutes } from "./routes/users.ts";
 
@@ -73,6 +74,7 @@ export function buildServer(parts: HttpParts): FastifyInstance {
     ...endpointActionRoutes(parts),
     ...deliveryRoutes(parts),
     ...eventRoutes,
+    ...seenPaymentRoutes,
     ...userRoutes,
   ];
   for (const route of routes) addRoute(server, route, parts);

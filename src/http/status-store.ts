@@ -65,6 +65,25 @@ export async function countEndpoints(sql: Sql): Promise<EndpointCounts> {
   return row ?? { enabled: 0, failing: 0, paused: 0, disabled: 0 };
 }
 
+export interface WaitingSeenPayments {
+  readonly chainId: number;
+  readonly count: number;
+  readonly oldestDetectedAt: Date;
+}
+
+/** Payments that wait in the mempool. */
+export async function countSeenPayments(sql: Sql): Promise<WaitingSeenPayments[]> {
+  const rows = await sql.query<{ chain_id: bigint; count: bigint; oldest: Date }>(
+    `SELECT chain_id, count(*) AS count, min(detected_at) AS oldest FROM seen_payments
+     WHERE status = 'seen' GROUP BY chain_id ORDER BY chain_id`,
+  );
+  return rows.map((row) => ({
+    chainId: Number(row.chain_id),
+    count: Number(row.count),
+    oldestDetectedAt: row.oldest,
+  }));
+}
+
 /** The server's version and clock. */
 export async function readServer(sql: Sql): Promise<{ version: string; time: Date }> {
   const [row] = await sql.query<{ version: string; time: Date }>(

@@ -18,20 +18,32 @@ export interface DepositEvent {
   readonly body: string;
 }
 
+/** A status change of a seen payment, as it will be told. */
+export interface SeenEvent {
+  readonly merchantId: string;
+  readonly type: EventType;
+  readonly seenId: string;
+  readonly sequence: number;
+  /** The exact text that every delivery sends. */
+  readonly body: string;
+}
+
 /**
  * Writes events, and one delivery for each endpoint that wants their type now. A disabled endpoint's deliveries
  * are written too: they wait until it is enabled again.
  *
  * @returns how many deliveries there are to make.
  */
-export async function appendEvents(tx: Sql, events: readonly DepositEvent[]): Promise<number> {
+export async function appendEvents(tx: Sql, events: readonly (DepositEvent | SeenEvent)[]): Promise<number> {
   if (events.length === 0) return 0;
   const [row] = await tx.query<{ deliveries: bigint }>(
     `WITH written AS (
-       INSERT INTO events (merchant_id, type, deposit_id, sequence, block_number, block_hash, body)
-       SELECT merchant_id, type, deposit_id, sequence, block_number, block_hash, body
-       FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::text[])
-         WITH ORDINALITY AS e(merchant_id, type, deposit_id, sequence, block_number, block_hash, body, position)
+       INSERT INTO events (merchant_id, type, deposit_id, seen_id, sequence, block_number, block_hash, body)
+       SELECT merchant_id, type, deposit_id, seen_id, sequence, block_number, block_hash, body
+       FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::text[],
+           $8::text[])
+         WITH ORDINALITY
+         AS e(merchant_id, type, deposit_id, sequence, block_number, block_hash, body, seen_id, position)
        ORDER BY position
        RETURNING id, merchant_id, type
      ), fanned_out AS (
@@ -45,11 +57,12 @@ export async function appendEvents(tx: Sql, events: readonly DepositEvent[]): Pr
     [
       events.map((event) => event.merchantId),
       events.map((event) => event.type),
-      events.map((event) => event.depositId),
+      events.map((event) => ("depositId" in event ? event.depositId : null)),
       events.map((event) => event.sequence),
-      events.map((event) => event.blockNumber),
-      events.map((event) => hexToBytes(event.blockHash)),
+      events.map((event) => ("depositId" in event ? event.blockNumber : null)),
+      events.map((event) => ("depositId" in event ? hexToBytes(event.blockHash) : null)),
       events.map((event) => event.body),
+      events.map((event) => ("seenId" in event ? event.seenId : null)),
     ],
   );
   return Number(row?.deliveries ?? 0n);

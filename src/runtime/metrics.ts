@@ -97,6 +97,20 @@ export function createMetrics() {
       ["chain_id"],
     ),
 
+    // payments that wait in the mempool; the first is read from the database
+    seenPayments: gauge("seen_payments", "Payments that wait in the mempool.", ["chain_id"]),
+    seenPaymentMoves: counter(
+      "seen_payment_moves_total",
+      "Status changes of seen payments: seen, mined, replaced, dropped.",
+      ["chain_id", "status"],
+    ),
+    mempoolUp: gauge("mempool_up", "1 while some node lets its mempool be looked at.", ["chain_id"]),
+    mempoolTransactions: counter(
+      "mempool_transactions_total",
+      "Waiting transactions that nodes told of: read, junk (not believed), left_out (too many at once).",
+      ["chain_id", "outcome"],
+    ),
+
     // settling
     depositMoves: counter(
       "deposit_moves_total",

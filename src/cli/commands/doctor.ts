@@ -7,6 +7,7 @@ import type { CommandResult, GlobalOptions } from "../command.ts";
 import {
   checkDatabase,
   checkedConfig,
+  checkMempool,
   checkNodes,
   checkQueue,
   checkSecretKey,
@@ -25,7 +26,12 @@ export async function doctorCommand(options: GlobalOptions): Promise<CommandResu
   const [secretKey, database, nodes] = await Promise.all([
     checkSecretKey(parts),
     checkDatabaseAndQueue(parts),
-    Promise.all(parts.config.chains.map((chain) => checkNodes(chain, parts))),
+    Promise.all(
+      parts.config.chains.map(async (chain) => [
+        ...(await checkNodes(chain, parts)),
+        ...(await checkMempool(chain, parts)),
+      ]),
+    ),
   ]);
   const findings = [...checkedConfig(parts.config), secretKey, ...database, ...nodes.flat()];
   const isWell = findings.every((finding) => finding.level !== "fail");

@@ -5,9 +5,11 @@ import {
   countDeliveriesInFlight,
   countDepositsInFlight,
   countEndpoints,
+  countSeenPayments,
   type DeliveriesInFlight,
   type DepositsInFlight,
   type EndpointCounts,
+  type WaitingSeenPayments,
 } from "../../http/status-store.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import type { Config } from "../../runtime/config/config.ts";
@@ -21,18 +23,20 @@ import { withDatabase } from "../with-database.ts";
 
 export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
   const setup = await setUp(options);
-  const [chains, deposits, deliveries, endpoints, rescans] = await withDatabase(setup, (database) =>
+  const [chains, deposits, deliveries, endpoints, rescans, seen] = await withDatabase(setup, (database) =>
     Promise.all([
       listChainStates(database),
       countDepositsInFlight(database),
       countDeliveriesInFlight(database),
       countEndpoints(database),
       countLiveRescans(database),
+      countSeenPayments(database),
     ]),
   );
   const status = {
     chains: chains.map((chain) => chainStatus(chain, setup.config)),
     deposits: deposits.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
+    seenPayments: seen.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     deliveries: { ...deliveries, oldestCreatedAt: deliveries.oldestCreatedAt?.toISOString() ?? null },
     endpoints,
     rescans: rescans.map((each) => ({ ...each, oldestCreatedAt: each.oldestCreatedAt.toISOString() })),
@@ -40,6 +44,7 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
   const parts = [
     chainsText(status.chains),
     depositsText(deposits),
+    ...seenText(seen),
     deliveriesText(deliveries),
     endpointsText(endpoints),
     ...rescansText(rescans),
@@ -105,6 +110,13 @@ function depositsText(deposits: readonly DepositsInFlight[]): string {
     ago(each.oldestDetectedAt),
   ]);
   return alignColumns([["CHAIN ID", "DEPOSITS", "COUNT", "OLDEST"], ...rows]);
+}
+
+/** Nothing at all where no mempool is watched. */
+function seenText(seen: readonly WaitingSeenPayments[]): string[] {
+  if (seen.length === 0) return [];
+  const rows = seen.map((each) => [String(each.chainId), String(each.count), ago(each.oldestDetectedAt)]);
+  return [alignColumns([["CHAIN ID", "IN THE MEMPOOL", "OLDEST"], ...rows])];
 }
 
 function deliveriesText({ dueCount, waitingCount, oldestCreatedAt }: DeliveriesInFlight): string {

@@ -2,10 +2,12 @@
 import { z } from "zod";
 import { InputError } from "../../core/errors.ts";
 import { checksumAddress } from "../../core/hex.ts";
+import { seenPaymentBody } from "../../core/seen-payment-body.ts";
+import { listSeenPayments } from "../../deposits/seen-payment-list-store.ts";
 import { registerAddressFrom } from "../../flow/register-address.ts";
 import { findAddress, type WatchedAddress } from "../../merchants/address-store.ts";
 import { type AddressRescan, listRescans } from "../../scanner/address-rescan-store.ts";
-import { addressShape } from "../answers.ts";
+import { addressDetailShape, addressShape } from "../answers.ts";
 import { address, userId, watchFrom } from "../inputs.ts";
 import type { HttpParts } from "../parts.ts";
 import { type Route, route } from "../route.ts";
@@ -43,16 +45,27 @@ const assignAddress = (chainIds: readonly number[]) =>
 const showAddress = route({
   method: "GET",
   path: "/v1/addresses/{address}",
-  summary: "Whose an address is, since when, and how far its past was looked at.",
+  summary:
+    "Whose an address is, since when, how far its past was looked at, and what waits in the mempool to be paid to it.",
   params: z.strictObject({ address }),
-  answers: { 200: { description: "The address.", shape: addressShape } },
+  answers: { 200: { description: "The address.", shape: addressDetailShape } },
   handle: async ({ caller, params, database }) => {
     const found = await findAddress(database, caller.merchantId, params.address);
     if (found === undefined)
       throw new InputError("not_found", "This address is not assigned to one of your users");
-    return { status: 200, body: addressBody(found, await listRescans(database, found.address)) };
+    const waiting = await listSeenPayments(database, {
+      merchantId: caller.merchantId,
+      address: params.address,
+      status: "seen",
+      limit: SEEN_PAYMENTS_SHOWN,
+    });
+    const body = addressBody(found, await listRescans(database, found.address));
+    return { status: 200, body: { ...body, seenPayments: waiting.map(seenPaymentBody) } };
   },
 });
+
+/** `GET /v1/seen-payments?address=` has them all. */
+const SEEN_PAYMENTS_SHOWN = 20;
 
 function addressBody(
   watched: WatchedAddress,

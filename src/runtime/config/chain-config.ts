@@ -34,6 +34,7 @@ export function toChainConfig(shape: ChainShape, known: KnownChain | undefined):
     reorgWindow: shape.reorgWindow ?? known?.reorgWindow ?? DEFAULT_REORG_WINDOW,
     fetchConcurrency: shape.fetchConcurrency ?? DEFAULT_FETCH_CONCURRENCY,
     backfill: shape.backfill,
+    mempool: shape.mempool,
     // A native coin that is not listed is not looked for at all.
     internal: shape.native?.internal ?? "none",
     nativeSource: shape.native?.source ?? "value",

@@ -5,6 +5,7 @@ import { VERIFICATION_MODES } from "../../core/verification.ts";
 import { BACKFILLS } from "./config.ts";
 import {
   amountText,
+  boolean,
   duration,
   integer,
   oneOf,
@@ -84,6 +85,7 @@ export const chainShape = z.strictObject(
       ' ("blocks" reads every block of the past, "logs" lets ranges of logs say which, "auto" does so with two nodes)',
     ).default("auto"),
     witnesses: integer(1, 16).default(1),
+    mempool: boolean.default(false),
     confirmations: chainPolicy.optional(),
     ownWallets: z.array(walletAddress, { error: "expected a list of addresses" }).default([]),
     native: nativeShape.optional(),

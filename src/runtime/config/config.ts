@@ -86,6 +86,8 @@ export interface ChainConfig {
    * is not listed, ranges of logs say which blocks to read. `auto`: so, with two nodes and few addresses.
    */
   readonly backfill: Backfill;
+  /** Payments are shown, and told where asked for, while they wait in the mempool. */
+  readonly mempool: boolean;
   /** Inner calls that move the native coin: found by tracing every block, or declared as not looked for. */
   readonly internal: "trace" | "none";
   readonly nativeSource: NativeSource;

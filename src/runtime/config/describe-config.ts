@@ -56,6 +56,7 @@ function describeChain(chain: ChainConfig): Record<string, unknown> {
     verification: chain.verification,
     backfill: chain.backfill,
     witnesses: chain.witnesses,
+    mempool: chain.mempool,
     ...(native === undefined ? {} : { native: { ...describeAsset(native), internal: chain.internal } }),
     tokens: chain.assets.filter((asset) => asset.token !== null).map(describeAsset),
   };
