@@ -70,12 +70,13 @@ export async function runAmongLies({ seed, seconds }: LyingRunOptions): Promise<
       reorgShare: 0.15,
       contracts,
     });
-    await systemClock.sleep(seconds * 1_000);
+    await sleepAndVerify(rig, seconds);
     await waitFor(() => untold(liars).length === 0, { timeoutMs: EVERY_WAY_MS }).catch(() => {
       throw new Error(`Nobody heard ${untold(liars).join(", ")}`);
     });
     await traffic.stop();
     for (const liar of liars) await liar.stop();
+    rig.receiver.callbacks();
     expect(rig.daemon.process().isRunning()).toBe(true);
     await rig.mineDeep(RECOVERY_MS);
     await expectAgreement(rig, users, { innerCalls: true });
@@ -90,6 +91,15 @@ export async function runAmongLies({ seed, seconds }: LyingRunOptions): Promise<
     for (const proxy of proxies) proxy.tellTruth();
     await rig.stop();
     await Promise.all([...proxies.map((proxy) => proxy.stop()), otherChain.stop()]);
+  }
+}
+
+/** Callbacks are verified as they come: after five minutes their timestamps are refused as too old. */
+async function sleepAndVerify(rig: Rig, seconds: number): Promise<void> {
+  const until = systemClock.monotonic() + seconds * 1_000;
+  while (systemClock.monotonic() < until) {
+    await systemClock.sleep(Math.min(1_000, until - systemClock.monotonic()));
+    rig.receiver.callbacks();
   }
 }
 

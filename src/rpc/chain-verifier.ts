@@ -125,13 +125,16 @@ function createRecord({ mode, nodeCount, logger, events }: ChainVerifierOptions)
     events.onDropped();
     change({ alarm });
   };
+  // Blocks are fetched side by side: each may raise an alarm, the newest alone tells how it stands now.
   const settle = (number: bigint, proof: BlockProof, alarm: string | null, isShort: boolean) => {
-    if (number < newest) return; // blocks are fetched side by side; the newest tells how it stands
-    newest = number;
-    if (state.level !== proof.level) change({ level: proof.level });
-    if (alarm !== null || (isShort && state.alarm === null)) {
+    const isNewest = number >= newest;
+    if (isNewest) {
+      newest = number;
+      if (state.level !== proof.level) change({ level: proof.level });
+    }
+    if (alarm !== null || (isShort && isNewest && state.alarm === null)) {
       raise(alarm ?? `Blocks prove less than before: ${proof.unproved.join("; ")}`, number, proof.level);
-    } else if (!isShort && state.alarm !== null) {
+    } else if (isNewest && !isShort && state.alarm !== null) {
       logger.info("Verification is back", { block_number: number, verification: proof.level });
       change({ alarm: null });
     }

@@ -1,0 +1,79 @@
+/** One daemon, two chains, one address: each deposit is of its own chain. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Anvil, startAnvil } from "../testing/anvil.ts";
+import { chainOf } from "../testing/daemon-config.ts";
+import { waitFor } from "../testing/wait-for.ts";
+import { type Rig, startRig, UNLOCK_DEPTH } from "./rig.ts";
+
+const ETHER = 10n ** 18n;
+const OTHER_CHAIN = 4242;
+
+describe("one address on two chains", () => {
+  let rig: Rig;
+  let other: Anvil;
+  beforeAll(async () => {
+    other = await startAnvil({ mining: "manual", chainId: OTHER_CHAIN });
+    rig = await startRig();
+    await rig.daemon.kill("SIGTERM");
+    await rig.daemon.configure({ ...rig.config, chains: [...rig.config.chains, chainOf(other)] });
+    await rig.daemon.start();
+  });
+  afterAll(async () => {
+    await rig.stop();
+    await other.stop();
+  });
+
+  it("D11: credits each deposit on its own chain, though transactions and blocks are alike", async () => {
+    const alice = await rig.watch("alice");
+    // Contracts at the same address, the same sender, amount and nonce: only the chain tells them apart.
+    const twin = await other.deployToken();
+    expect(twin.address).toBe(rig.token.address);
+    await rig.anvil.sendEth(alice, ETHER, rig.anvil.account(5));
+    await other.sendEth(alice, ETHER, other.account(5));
+    await other.sendEth(alice, 2n * ETHER, other.account(5));
+    await other.transferToken(twin, alice, 7_000_000n, other.account(6));
+    await other.mine(UNLOCK_DEPTH);
+    await rig.mineDeep();
+    await waitFor(
+      async () => (await rig.depositsOf("alice")).filter(({ status }) => status === "unlocked").length === 3,
+      { timeoutMs: 45_000, what: "three unlocked deposits" },
+    );
+    await rig.quiet();
+    const deposits = await rig.depositsOf("alice");
+    const essence = deposits.map(({ chainId, status, amount, reason }) => [chainId, status, amount, reason]);
+    expect(essence.sort()).toEqual([
+      [rig.anvil.chainId, "unlocked", "1", null],
+      [OTHER_CHAIN, "ignored", null, "unlisted_asset"],
+      [OTHER_CHAIN, "unlocked", "1", null],
+      [OTHER_CHAIN, "unlocked", "2", null],
+    ]);
+    expect(new Set(deposits.map(({ id }) => id)).size).toBe(4);
+    const { assets, currencies } = await rig.api.balances("alice");
+    expect(assets.map(({ chainId, available }) => [chainId, available]).sort()).toEqual([
+      [rig.anvil.chainId, "1"],
+      [OTHER_CHAIN, "3"],
+    ]);
+    expect(currencies).toMatchObject([{ currency: "ETH", available: "4", locked: "0" }]);
+  });
+
+  it("D11: takes back on one chain what a reorg removes there, and leaves the other alone", async () => {
+    const bob = await rig.watch("bob");
+    const here = await rig.anvil.sign({ from: rig.anvil.account(7), to: bob, valueWei: ETHER });
+    const there = await other.sign({ from: other.account(7), to: bob, valueWei: ETHER });
+    const point = await rig.anvil.forkPoint();
+    await rig.anvil.mineBranch(point, [{ transactions: [here] }, {}, {}]);
+    await other.mineBlock({ transactions: [there] });
+    await other.mine(UNLOCK_DEPTH);
+    await rig.quiet();
+    await rig.anvil.mineBranch(point, [{}, {}, {}, {}]);
+    await rig.quiet();
+    await waitFor(
+      async () => {
+        const deposits = await rig.depositsOf("bob");
+        const essence = deposits.map(({ chainId, status }) => `${chainId} ${status}`).sort();
+        return essence.join() === `${rig.anvil.chainId} reversed,${OTHER_CHAIN} unlocked`;
+      },
+      { timeoutMs: 45_000, what: "one reversed and one unlocked deposit" },
+    );
+  });
+});
