@@ -113,13 +113,20 @@ function keyAt(trie: Trie, position: number): Key {
   return key;
 }
 
+/** As many as there were in any trie so far, by their index: some hundreds, or a few thousand. */
+const madeKeys: Key[] = [];
+
+/** In the order of their digits: 1 to 127, then 0, then the rest. */
 function sortedKeys(count: number): Key[] {
-  const keys = Array.from({ length: count }, (_, index) => keyOf(index));
-  // 1 to 127, then 0, then the rest: in the order of the digits, as lower-case text compares.
-  return keys.sort((one, other) => (one.path < other.path ? -1 : 1));
+  while (madeKeys.length < count) madeKeys.push(makeKey(madeKeys.length));
+  return [
+    ...madeKeys.slice(1, Math.min(count, 0x80)),
+    ...madeKeys.slice(0, 1),
+    ...madeKeys.slice(0x80, count),
+  ];
 }
 
-function keyOf(index: number): Key {
+function makeKey(index: number): Key {
   if (index === 0) return { path: "80", index };
   const digits = index.toString(16);
   const bytes = digits.length % 2 === 0 ? digits : `0${digits}`;
