@@ -8,6 +8,7 @@ import type { FollowerMetrics } from "./flow/follower-parts.ts";
 import { ingestContextOf } from "./flow/ingest-context.ts";
 import { rescanAddresses } from "./flow/rescan-addresses.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
+import { restoreVerification } from "./flow/verification.ts";
 import type { Wakers } from "./flow/wake-workers.ts";
 import type { AddressLoader } from "./flow/watch-addresses.ts";
 import { type MempoolMetrics, watchMempool } from "./flow/watch-mempool.ts";
@@ -112,6 +113,8 @@ async function rescanPast(
   signal: AbortSignal,
 ): Promise<void> {
   const ingest = ingestContextOf(parts.database, chain, assets, await addresses.load(signal));
+  // The follower knows it once it leads; this goes on beside one in another process too.
+  if (nodes.verification.state().memory === null) await restoreVerification(parts.database, nodes);
   const { leaseMs, sweepIntervalMs } = parts.config;
   const onScanned = (chainId: number, blockCount: number) =>
     parts.metrics.rescanBlocks.inc({ chain_id: String(chainId) }, blockCount);
