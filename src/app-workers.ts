@@ -4,7 +4,7 @@ import type { Database } from "./db/database.ts";
 import { deleteEndedSeenPayments } from "./deposits/seen-payment-store.ts";
 import type { AttemptReport } from "./flow/deliver-callbacks.ts";
 import { followChain } from "./flow/follow-chain.ts";
-import type { FollowerMetrics } from "./flow/follower-parts.ts";
+import type { FollowerMetrics, FollowerParts } from "./flow/follower-parts.ts";
 import { ingestContextOf } from "./flow/ingest-context.ts";
 import { rescanAddresses } from "./flow/rescan-addresses.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
@@ -31,6 +31,7 @@ export interface WorkerParts {
   readonly metrics: Metrics;
   /** This process, by a name an operator recognises. */
   readonly instance: string;
+  readonly onCatchUp: FollowerParts["onCatchUp"];
 }
 
 /**
@@ -99,7 +100,19 @@ async function follow(
   const { leaseMs } = parts.config;
   const metrics = followerMetrics(parts.metrics, clock);
   return followChain(
-    { database, chain, nodes, ingest, wakers, clock, logger, metrics, holder: parts.instance, leaseMs },
+    {
+      database,
+      chain,
+      nodes,
+      ingest,
+      wakers,
+      clock,
+      logger,
+      metrics,
+      holder: parts.instance,
+      leaseMs,
+      onCatchUp: parts.onCatchUp,
+    },
     signal,
   );
 }

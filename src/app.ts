@@ -24,6 +24,7 @@ import type { OpenedDatabase } from "./db/open-database.ts";
 import { openUnpreparedDatabase } from "./db/open-database.ts";
 import { type ClientCertificate, readClientCertificate } from "./delivery/client-certificate.ts";
 import { createDeliverer, type Deliverer } from "./flow/deliver-callbacks.ts";
+import type { ChainProgress } from "./flow/follower-parts.ts";
 import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
 import { workReplays } from "./flow/replay-worker.ts";
 import { createWakers, type Wakers } from "./flow/wake-workers.ts";
@@ -55,6 +56,8 @@ export interface DaemonOptions {
   readonly signal: AbortSignal;
   /** Reads the config again when its file changed. */
   readonly readConfig: () => Promise<Config>;
+  /** Called several times a second for each chain that catches up. */
+  readonly onCatchUp?: (progress: ChainProgress) => void;
   readonly onReady?: (info: { readonly url: string | null }) => void;
 }
 
@@ -146,7 +149,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   state.queue = queue;
   closing.add("queue", () => queue.close(config.shutdownGraceMs));
   closing.add("workers", () => supervisor.stop());
-  const base = { config, database, clock, logger, metrics, instance };
+  const base = { config, database, clock, logger, metrics, instance, onCatchUp: options.onCatchUp };
   const built = { ...base, roles, queue, secretBox, nodesOf, live, addresses, clientCertificate };
   const { workers, wakers } = buildWorkers(built);
   const reloads = reloadWorker({ ...base, live, wakers, readConfig: options.readConfig });

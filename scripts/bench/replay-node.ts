@@ -12,6 +12,12 @@ import { questionKey, type RecordingHeader } from "./recorded-chain.ts";
 
 const answers = new Map<string, Buffer>();
 const header = await load(process.argv[2] ?? "");
+for (const [question, answer] of [...answers]) {
+  const [, isFull] = /^eth_getBlockByNumber \["0x[0-9a-f]+",(true|false)\]$/.exec(question) ?? [];
+  if (isFull === undefined) continue;
+  const { hash } = JSON.parse(answer.toString()) as { hash: string };
+  answers.set(questionKey("eth_getBlockByHash", [hash, isFull === "true"]), answer);
+}
 const lastBlock = `0x${header.to.toString(16)}`;
 const latest = JSON.stringify([lastBlock, false]);
 for (const tag of ["latest", "safe", "finalized"]) {

@@ -8,12 +8,13 @@ import type { ListenArguments } from "./commands/listen.ts";
 import type { ReplayArguments } from "./commands/replay.ts";
 import { errorJson, errorText } from "./error-text.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit-code.ts";
+import type { Progress } from "./progress.ts";
 
 export interface Output {
   out(text: string): void;
   err(text: string): void;
   /** Shows how far a long command is; does nothing where nobody watches. */
-  progress(done: number, total: number): void;
+  readonly progress: Progress;
 }
 
 /** @param args without the program's own name */
@@ -71,7 +72,7 @@ function createProgram(
     .option("--roles <list>", "only these of scan,settle,deliver,http")
     .action(
       run(async (options, given: { roles?: string }) =>
-        (await import("./commands/start.ts")).startCommand(options, given),
+        (await import("./commands/start.ts")).startCommand(options, given, output.progress),
       ),
     );
   program

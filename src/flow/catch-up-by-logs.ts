@@ -47,6 +47,7 @@ export async function catchUpByLogs(
   const rangeParts = rangePartsOf(parts, wanted, signal);
   let { filter } = wanted;
   while (local.cursor().number < wanted.to) {
+    signal.throwIfAborted();
     const from = local.cursor().number + 1n;
     const first = await parts.nodes.backfill.headerByNumber(from, signal);
     if (first === null)

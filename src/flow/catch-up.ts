@@ -120,6 +120,7 @@ async function byWholeBlocks(
   let parent = local.cursor();
   try {
     for await (const extracted of fetched) {
+      signal.throwIfAborted();
       if (extracted.block.parentHash !== parent.hash) return extracted.block;
       parent = extracted.block;
       const isFinal = extracted.block.number <= lastFinal;

@@ -5,6 +5,7 @@ import { loadSecretKey, readOldSecretKeys } from "../../runtime/config/secret-ke
 import { systemRandom } from "../../runtime/random.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
+import type { Progress } from "../progress.ts";
 import { setUp } from "../setup.ts";
 import { onStopSignal } from "../stop-signal.ts";
 
@@ -12,6 +13,7 @@ import { onStopSignal } from "../stop-signal.ts";
 export async function startCommand(
   options: GlobalOptions,
   wanted: { readonly roles?: string },
+  progress: Progress,
 ): Promise<CommandResult> {
   const roles = wanted.roles === undefined ? ROLES : parseRoles(wanted.roles);
   const { config, env, logger, readAgain } = await setUp(options, "config");
@@ -28,6 +30,7 @@ export async function startCommand(
       logger,
       readConfig: readAgain,
       signal: stop.signal,
+      onCatchUp: ({ name, done, total }) => progress(done, total, name),
     });
   } finally {
     stopListening();

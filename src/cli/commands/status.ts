@@ -15,6 +15,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import type { Config } from "../../runtime/config/config.ts";
 import { countLiveRescans, type LiveRescans } from "../../scanner/address-rescan-store.ts";
 import { type ChainState, listChainStates } from "../../scanner/chain-store.ts";
+import { catchUpPace, paceText } from "../catch-up-pace.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
 import { setUp } from "../setup.ts";
@@ -75,6 +76,7 @@ function chainStatus(chain: ChainState, config: Config) {
     witnesses: chain.witnesses,
     witnessedNumber: toNumber(chain.witnessedNumber),
     notes: chainNotes(chain),
+    catchUp: catchUpPace(chain),
   };
 }
 
@@ -93,12 +95,17 @@ function chainsText(chains: readonly ReturnType<typeof chainStatus>[]): string {
     shown(chain.finalizedNumber),
     chain.verification ?? "-",
     chain.cursorAt === null ? "never" : ago(new Date(chain.cursorAt)),
-    [...(chain.reason === null ? [] : [chain.reason]), ...chain.notes].join(". "),
+    saidOf(chain).join(". "),
   ]);
   return alignColumns([
     ["CHAIN", "STATE", "CURSOR", "HEAD", "LAG", "FINALIZED", "PROOF", "MOVED", ""],
     ...rows,
   ]);
+}
+
+function saidOf({ reason, catchUp, notes }: ReturnType<typeof chainStatus>): string[] {
+  const pace = catchUp === null ? [] : [`Catching up: ${paceText(catchUp)}`];
+  return [...(reason === null ? [] : [reason]), ...pace, ...notes];
 }
 
 function depositsText(deposits: readonly DepositsInFlight[]): string {
