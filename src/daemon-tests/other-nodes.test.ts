@@ -78,7 +78,7 @@ describe.each([
     expect(rig.receiver.toldOf(seen.id)).toEqual(["pending", "orphaned", "pending", "credited", "unlocked"]);
   });
 
-  it("B4: reverses for good what was credited on a branch that lost", async () => {
+  it("B4, B5: reverses for good what was credited on a branch that lost to another payment of the same nonce", async () => {
     const carol = await watch("carol");
     const payment = await rig.anvil.sign({ from: rig.anvil.account(4), to: carol, valueWei: ETHER });
     const instead = await rig.anvil.sign({

@@ -56,3 +56,9 @@ test.each([
   const { block, receipts } = blockOf(logIndexes);
   expect(() => checkReceipts(receipts, block)).toThrow(/logIndex does not agree/);
 });
+
+test("refuses receipts that outnumber the transactions, rather than overlook what the last one tells", () => {
+  const { block, receipts } = blockOf([[0], [1]]);
+  const shorter = { ...block, transactions: block.transactions.slice(0, 1) };
+  expect(() => checkReceipts(receipts, shorter)).toThrow(/not as many as its transactions/);
+});
