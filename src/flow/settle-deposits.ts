@@ -18,6 +18,9 @@ import { ledgerItem } from "./ledger-item.ts";
 
 /** Large enough that a commit is shared by many, small enough that an ingest never waits long for the chain's row. */
 const BATCH_SIZE = 1_000;
+/** Two keep a process and its database busy at the same time; more would only take turns. */
+const LANES = 2;
+const BATCHES_PER_ROUND = 3;
 
 interface Step {
   readonly to: DepositStatus;
@@ -54,6 +57,11 @@ interface Batch {
   readonly deliveryCount: number;
 }
 
+/**
+ * Batch after batch until none is left. A first full batch means that there are many: then two lanes take turns, one
+ * of them building events while the other's are being written. Between rounds no lane holds the chain's row, so that
+ * an ingest or a renewal of the lease gets its turn however much is due.
+ */
 async function settleStage(
   database: Database,
   chainId: number,
@@ -61,13 +69,29 @@ async function settleStage(
   signal: AbortSignal | undefined,
 ): Promise<Batch> {
   const total = { count: 0, deliveryCount: 0 };
-  while (signal?.aborted !== true) {
+  const settle = async (): Promise<boolean> => {
+    if (signal?.aborted === true) return false;
     const batch = await database.transaction((tx) => settleBatch(tx, chainId, stage));
     total.count += batch.count;
     total.deliveryCount += batch.deliveryCount;
-    if (batch.count < BATCH_SIZE) break;
-  }
+    return batch.count === BATCH_SIZE;
+  };
+  const lane = async (): Promise<boolean> => {
+    for (let batch = 0; batch < BATCHES_PER_ROUND; batch++) if (!(await settle())) return false;
+    return true;
+  };
+  let isMore = await settle();
+  while (isMore) isMore = (await inLanes(lane)).every((hasMore) => hasMore);
   return total;
+}
+
+/** Waits for every lane, also when one fails: nothing may go on behind the caller's back. */
+async function inLanes(lane: () => Promise<boolean>): Promise<boolean[]> {
+  const outcomes = await Promise.allSettled(Array.from({ length: LANES }, lane));
+  return outcomes.map((outcome) => {
+    if (outcome.status === "rejected") throw outcome.reason;
+    return outcome.value;
+  });
 }
 
 async function settleBatch(tx: Sql, chainId: number, stage: SettleStage): Promise<Batch> {

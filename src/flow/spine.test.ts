@@ -280,6 +280,29 @@ describe("settling", () => {
     expect(await balanceOf("alice")).toEqual([[150n * 10n ** 18n, 0n]]);
   });
 
+  it("credits each of many once, in several batches at a time, with an event and a delivery for each", async () => {
+    await test.database.query(
+      `INSERT INTO endpoints (id, merchant_id, url, events, secret)
+       VALUES ('end_all', $1, 'http://127.0.0.1', '{deposit.credited}', '\\x00')`,
+      [MERCHANT_ID],
+    );
+    const transfers = Array.from({ length: 4_321 }, (_, n) =>
+      transferOf({ to: n % 2 ? alice : bob, tx: `${n}`, amountBaseUnits: 100n }),
+    );
+    await ingest(blockOf(0), blockWith(blockOf(1), transfers));
+    await deepen(blockOf(1), 3);
+    expect(await settleDeposits(test.database, CHAIN_ID)).toMatchObject({
+      credited: 4_321,
+      deliveryCount: 4_321,
+    });
+    expect(await balanceOf("alice")).toEqual([[216_000n, 0n]]);
+    const [events] = await test.database.query<{ count: bigint; right: bigint }>(
+      `SELECT count(*), count(*) FILTER (WHERE body::json #>> '{data,id}' = deposit_id) AS right
+       FROM events WHERE type = 'deposit.credited'`,
+    );
+    expect(events).toEqual({ count: 4_321n, right: 4_321n });
+  });
+
   it("waits for a tag, and for the larger of a depth and a tag", async () => {
     const policy = [
       {
