@@ -102,6 +102,17 @@ describe.each([
     await expectAgreement(rig, users);
   });
 
+  it("says how much its blocks prove, at the chain and at each deposit", async () => {
+    const [chain] = await rig.test.database.query<{ level: string; alarm: string | null }>(
+      "SELECT verification AS level, verification_alarm AS alarm FROM chains",
+    );
+    expect(chain).toEqual({ level: "proved", alarm: null });
+    const deposits = await rig.test.database.query<{ level: string }>(
+      "SELECT DISTINCT verification AS level FROM deposits",
+    );
+    expect(deposits).toEqual([{ level: "proved" }]);
+  });
+
   it("is told by doctor to need a request for each receipt, and to call its own head finalized", async () => {
     const confirmations = { credit: CREDIT_DEPTH, unlock: "finalized" };
     await rig.daemon.configure(withChain(rig, { confirmations }));
