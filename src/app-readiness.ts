@@ -1,9 +1,11 @@
 /** How every part of this process is, for `/readyz`. */
 import { coerceError, DepositdError } from "./core/errors.ts";
 import type { Database } from "./db/database.ts";
+import { finalityWarnings } from "./flow/finality-warnings.ts";
 import type { LoadProgress } from "./flow/watch-addresses.ts";
 import { chainNotes } from "./http/chain-notes.ts";
 import type { ChainReadiness, NodeReadiness, PartReadiness, Readiness } from "./http/readiness.ts";
+import { nodeProblem } from "./rpc/node-problem.ts";
 import type { NodeStatus } from "./rpc/node-record.ts";
 import type { ChainConfig } from "./runtime/config/config.ts";
 import type { WorkerHealth } from "./runtime/supervisor.ts";
@@ -19,6 +21,8 @@ export interface ReadinessParts {
   loadProgress(): LoadProgress | null;
   nodesOf(chainId: number): readonly NodeStatus[];
   workers(): readonly WorkerHealth[];
+  /** Milliseconds since 1970. */
+  now(): number;
 }
 
 const fine: PartReadiness = { ready: true, problem: null };
@@ -30,7 +34,7 @@ export async function readReadiness(parts: ReadinessParts): Promise<Readiness> {
   const loading = loadProblem(parts.loadProgress());
   const chains = parts.chains.map((chain) => {
     const state = "problem" in states ? undefined : states.get(chain.id);
-    return { ...chainReadiness(chain, state, parts.nodesOf(chain.id)), ...loading };
+    return { ...chainReadiness(chain, state, parts.nodesOf(chain.id), parts.now()), ...loading };
   });
   const workers = parts.workers().map((worker) => ({ name: worker.name, ...workerProblem(worker) }));
   const starting: PartReadiness = startProblem === null ? database : { ready: false, problem: startProblem };
@@ -67,6 +71,7 @@ function chainReadiness(
   chain: ChainConfig,
   state: ChainState | undefined,
   nodes: readonly NodeStatus[],
+  now: number,
 ): ChainReadiness {
   const asNumber = (number: bigint | null | undefined) => (number == null ? null : Number(number));
   const head = state?.headNumber ?? null;
@@ -81,6 +86,8 @@ function chainReadiness(
     lagBlocks: head === null || cursor === null ? null : Math.max(0, Number(head - cursor)),
     safeNumber: asNumber(state?.safeNumber),
     finalizedNumber: asNumber(state?.finalizedNumber),
+    safeAt: state?.safeAt?.toISOString() ?? null,
+    finalizedAt: state?.finalizedAt?.toISOString() ?? null,
     cursorAt: state?.cursorAt?.toISOString() ?? null,
     leaseHolder: state?.leaseHolder ?? null,
     verification: {
@@ -89,29 +96,35 @@ function chainReadiness(
       alarm: state?.verification.alarm ?? null,
     },
     witnesses: { wanted: chain.witnesses, number: asNumber(state?.witnessedNumber) },
-    notes: state === undefined ? [] : chainNotes(state),
+    notes: state === undefined ? [] : [...chainNotes(state), ...finalityWarnings(chain, state, now)],
     nodes: nodes.map(nodeReadiness),
   };
 }
 
-/** A chain is well when it is followed and one of its nodes answers. */
+/** A chain is well when it is followed and one of its nodes can be asked for its blocks. */
 function chainProblem(state: ChainState | undefined, nodes: readonly NodeStatus[]): PartReadiness {
   if (state?.state === "halted") return { ready: false, problem: state.stateReason };
-  if (state === undefined || state.cursorNumber === null)
-    return { ready: false, problem: "It has not begun to follow the chain" };
   const problems = nodes.map(nodeProblem);
   const isDeaf = nodes.length > 0 && problems.every((problem) => problem !== null);
-  return isDeaf ? { ready: false, problem: problems[0] ?? null } : fine;
+  if (isDeaf) return { ready: false, problem: problems[0] ?? null };
+  if (state === undefined || state.cursorNumber === null)
+    return { ready: false, problem: "It has not begun to follow the chain" };
+  return fine;
 }
 
 function nodeReadiness(node: NodeStatus): NodeReadiness {
   const problem = nodeProblem(node);
-  return { node: node.name, ready: problem === null, problem };
-}
-
-function nodeProblem(node: NodeStatus): string | null {
-  if (node.state === "ok" || node.state === "unasked") return null;
-  return node.lastError?.message ?? `It is ${node.state}`;
+  return {
+    node: node.name,
+    ready: problem === null,
+    problem,
+    state: node.state,
+    leading: node.isLeading,
+    headNumber: node.headNumber === null ? null : Number(node.headNumber),
+    latencyMs: node.latencyMs === null ? null : Math.round(node.latencyMs),
+    requestLimit: node.requests.limit,
+    errors: node.errorCounts,
+  };
 }
 
 function workerProblem(worker: WorkerHealth): PartReadiness {

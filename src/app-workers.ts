@@ -6,6 +6,7 @@ import type { AttemptReport } from "./flow/deliver-callbacks.ts";
 import { followChain } from "./flow/follow-chain.ts";
 import type { FollowerMetrics, FollowerParts } from "./flow/follower-parts.ts";
 import { ingestContextOf } from "./flow/ingest-context.ts";
+import { keepReportingNodes } from "./flow/report-nodes.ts";
 import { rescanAddresses } from "./flow/rescan-addresses.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
 import { restoreVerification } from "./flow/verification.ts";
@@ -181,6 +182,16 @@ export function settleWorkers(parts: SettlerParts, graceMs: number): Worker[] {
   ];
 }
 
+/** How the nodes are, for those who look into the database. */
+export function nodeReportWorker(parts: WorkerParts, nodesOf: ReadonlyMap<number, ChainNodes>): Worker {
+  const { database, clock, instance: holder } = parts;
+  const nodes = () => [...nodesOf].map(([chainId, each]) => [chainId, each.nodes()] as const);
+  return {
+    name: "report nodes",
+    run: (signal) => keepReportingNodes({ database, clock, holder, nodes }, signal),
+  };
+}
+
 const KEEP_IDEMPOTENCY_HOURS = 72;
 /** A seen payment that ended is looked up for a day or two, until its deposit or its absence is plain. */
 const KEEP_SEEN_PAYMENTS_DAYS = 7;
@@ -259,5 +270,6 @@ function followerMetrics(metrics: Metrics, clock: Clock): FollowerMetrics {
       metrics.depositMoves.inc({ chain_id, status: "reversed" }, reversed);
     },
     onShortfall: (chainId) => metrics.reversalShortfalls.inc({ chain_id: String(chainId) }),
+    onFinalityLost: (chainId, tag) => metrics.finalityLost.inc({ chain_id: String(chainId), tag }),
   };
 }

@@ -10,6 +10,7 @@ import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
 import { createLiveConfig, type LiveConfig, reloadWorker } from "./app-reload.ts";
 import {
   housekeepingWorker,
+  nodeReportWorker,
   noteAttempt,
   scanWorkers,
   settlerParts,
@@ -115,6 +116,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
     loadProgress: addresses.progress,
     nodesOf: (chainId) => nodesOf.get(chainId)?.nodes() ?? [],
     workers: () => supervisor.health(),
+    now: clock.now,
   };
   const url = roles.includes("http")
     ? await listen(
@@ -204,8 +206,10 @@ function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } 
   const workerParts: WorkerParts = { ...parts, wakers };
 
   const workers: Worker[] = [housekeepingWorker(workerParts)];
-  if (roles.includes("scan"))
+  if (roles.includes("scan")) {
     workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.live.assetsOf, parts.addresses));
+    workers.push(nodeReportWorker(workerParts, parts.nodesOf));
+  }
   if (roles.includes("settle"))
     workers.push(...settleWorkers(settlerParts(workerParts, queue), config.shutdownGraceMs));
   if (deliverer !== undefined) workers.push(...deliverWorkers(workerParts, queue, deliverer));

@@ -115,6 +115,7 @@ async function follow(
         metrics: {
           onReorg: () => undefined,
           onShortfall: () => undefined,
+          onFinalityLost: () => undefined,
           onIngested: (_chainId, { last }) => {
             if (last.number === chain.to) reached.abort();
           },

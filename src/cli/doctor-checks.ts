@@ -1,5 +1,6 @@
 /** What `doctor` looks at. Each check tells what it found and what to do about it, and throws nothing. */
-import type { FinalityTag } from "../core/chain.ts";
+
+import { tagsWaitedFor } from "../confirmations/threshold.ts";
 import { coerceError, DepositdError } from "../core/errors.ts";
 import type { OpenedDatabase } from "../db/open-database.ts";
 import { readServer } from "../http/status-store.ts";
@@ -197,7 +198,7 @@ function nodeFindings(chain: ChainConfig, probe: NodeProbe): Finding[] {
   );
   if (probe.head === null || problems.length > 0) return problems;
   const { head } = probe;
-  const needed = neededTags(chain);
+  const needed = tagsWaitedFor(chain.assets);
   const missing = needed.filter((tag) => probe.tags[tag] === null);
   const tags = missing.map((tag) =>
     fail(
@@ -228,11 +229,4 @@ function nodeFindings(chain: ChainConfig, probe: NodeProbe): Finding[] {
       : [];
   const version = probe.clientVersion === null ? "" : `, ${probe.clientVersion}`;
   return [ok(part, `chain ${chain.id}, head ${head.number}${version}`), ...tags, ...instant, ...slow];
-}
-
-/** The tags that some asset's policy waits for. */
-function neededTags(chain: ChainConfig): FinalityTag[] {
-  const bands = chain.assets.flatMap((asset) => asset.policy);
-  const tags = bands.flatMap((band) => [band.credit.tag, band.unlock.tag]);
-  return [...new Set(tags)].filter((tag) => tag !== null);
 }

@@ -3,7 +3,7 @@
  * stands at `block + N − 1`: exactly N confirmations, neither one more nor one less.
  */
 import type { Asset, PolicyBand, Threshold } from "../core/asset.ts";
-import { FINALITY_TAGS } from "../core/chain.ts";
+import { FINALITY_TAGS, type FinalityTag } from "../core/chain.ts";
 
 /** The band that holds for an amount: the first whose limit is not exceeded. */
 export function bandFor(asset: Asset, amountBaseUnits: bigint): PolicyBand {
@@ -59,4 +59,11 @@ export function isTagMet(threshold: Threshold, blockNumber: bigint, reached: Rea
 
 export function isMet(threshold: Threshold, blockNumber: bigint, reached: ReachedBlocks): boolean {
   return isDepthMet(threshold, blockNumber, reached) && isTagMet(threshold, blockNumber, reached);
+}
+
+/** The tags that some asset's policy waits for. */
+export function tagsWaitedFor(assets: readonly Asset[]): FinalityTag[] {
+  const bands = assets.flatMap((asset) => asset.policy);
+  const tags = bands.flatMap((band) => [band.credit.tag, band.unlock.tag]);
+  return [...new Set(tags)].filter((tag) => tag !== null);
 }

@@ -207,11 +207,19 @@ export async function lockDueDeposits(
 
 /** Whether settling this chain now would find anything. */
 export async function isAnyDepositDue(sql: Sql, chainId: number, reached: Reached): Promise<boolean> {
-  for (const { condition, values } of [...dueQueries("credit", reached), ...dueQueries("unlock", reached)]) {
-    const rows = await sql.query(`SELECT FROM deposits d WHERE ${condition} LIMIT 1`, [chainId, ...values]);
-    if (rows.length > 0) return true;
-  }
-  return false;
+  const values: unknown[] = [chainId];
+  const isDue = [...dueQueries("credit", reached), ...dueQueries("unlock", reached)].map((query) => {
+    // $1 is the chain for all of them; what follows is each query's own.
+    const before = values.length - 1;
+    values.push(...query.values);
+    const condition = query.condition.replace(
+      /\$([2-9])/g,
+      (_, index: string) => `$${Number(index) + before}`,
+    );
+    return `EXISTS (SELECT FROM deposits d WHERE ${condition})`;
+  });
+  const [row] = await sql.query<{ is_due: boolean }>(`SELECT ${isDue.join(" OR ")} AS is_due`, values);
+  return row?.is_due === true;
 }
 
 /** Deposits in blocks above a number that still count as being there, locked in the order of their ids. */

@@ -80,7 +80,12 @@ async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome
     logger: silentLogger,
     holder,
     leaseMs: 1_500,
-    metrics: { onIngested: () => undefined, onReorg: () => undefined, onShortfall: () => undefined },
+    metrics: {
+      onIngested: () => undefined,
+      onReorg: () => undefined,
+      onShortfall: () => undefined,
+      onFinalityLost: () => undefined,
+    },
     ingest: await ingestContext(),
     wakers: {
       settleAt: async () => undefined,

@@ -36,15 +36,24 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
   const hints = watchHints(parts, wakeup);
   let witnesses: WitnessWatch | undefined;
   try {
+    // Before the first block, and before a cursor says that the chain is followed.
+    await parts.nodes.expectTraces(signal);
     await restoreVerification(parts.database, parts.nodes);
     const local = await openLocalChain(parts, leaseToken, signal);
     witnesses = watchWitnesses(parts, local);
+    let kept = await getChainState(parts.database, parts.chain.id);
     while (!signal.aborted) {
-      if (await isHalted(parts)) {
+      // Only a reorg halts a chain, and only whoever resumes it takes the lease away.
+      if (kept.state === "halted") {
         await parts.clock.sleep(HALTED_POLL_MS, signal);
+        kept = await getChainState(parts.database, parts.chain.id);
         continue;
       }
-      await lookAtHead(parts, local, hints.take(), signal);
+      const isHalted = await lookAtHead(parts, local, hints.take(), signal);
+      if (isHalted) {
+        kept = await getChainState(parts.database, parts.chain.id);
+        continue;
+      }
       witnesses.look();
       await wakeup.sleep(parts.chain.pollIntervalMs, signal);
     }
@@ -76,38 +85,43 @@ function watchHints(
   };
 }
 
-async function isHalted(parts: FollowerParts): Promise<boolean> {
-  return (await getChainState(parts.database, parts.chain.id)).state === "halted";
-}
-
-/** One look: brings the cursor to where the head is, over a reorg if need be. */
+/**
+ * One look: brings the cursor to where the head is, over a reorg if need be.
+ *
+ * @returns whether the chain was halted on the way
+ */
 async function lookAtHead(
   parts: FollowerParts,
   local: LocalChain,
   hint: BlockHeader | undefined,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   // A hint that follows the cursor is ingested at once; any other is only a reason to ask.
   if (hint !== undefined && hint.parentHash === local.cursor().hash)
     await ingestNext(parts, local, hint, signal);
   const head = await parts.nodes.head(signal);
-  await bringTo(parts, local, head, signal);
+  const arrival = await bringTo(parts, local, head, signal);
+  if (arrival === "halted") return true;
   await noteHead(parts, local, head, signal);
+  return false;
 }
+
+type Arrival = "halted" | undefined;
 
 async function bringTo(
   parts: FollowerParts,
   local: LocalChain,
   head: BlockHeader,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Arrival> {
   const step = reconcile(local, head);
   switch (step.case) {
     case "same":
     case "behind":
-      return;
+      return undefined;
     case "next":
-      return ingestNext(parts, local, head, signal);
+      await ingestNext(parts, local, head, signal);
+      return undefined;
     case "gap": {
       const other = await catchUp(parts, local, head, signal);
       return other === undefined ? undefined : handleReorg(parts, local, other, signal);
@@ -123,7 +137,7 @@ async function handleReorg(
   local: LocalChain,
   header: BlockHeader,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Arrival> {
   const { chain, database, logger } = parts;
   const found = await findCommonAncestor(parts.nodes, local, header, signal);
   if (found.tooDeep) {
@@ -135,7 +149,7 @@ async function handleReorg(
       head_number: header.number,
       head_hash: header.hash,
     });
-    return;
+    return "halted";
   }
   const depth = Number(local.cursor().number - found.ancestor.number);
   const undone = await undoReorg(database, local.claim(), found.ancestor);
@@ -151,7 +165,7 @@ async function handleReorg(
   tellShortfalls(parts, undone.reversed);
   if (undone.deliveryCount > 0) await parts.wakers.deliver();
   // Nothing to undo: the nodes changed branches between two answers. The next look sees where they are.
-  if (depth > 0) await bringTo(parts, local, header, signal);
+  return depth > 0 ? bringTo(parts, local, header, signal) : undefined;
 }
 
 /** The alarm: a branch took back what a user had spent already. */

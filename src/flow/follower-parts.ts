@@ -1,5 +1,5 @@
 /** What a follower works with. */
-import type { BlockHeader } from "../core/chain.ts";
+import type { BlockHeader, FinalityTag } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
 import type { Database } from "../db/database.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
@@ -38,6 +38,8 @@ export interface FollowerMetrics {
   onReorg(chainId: number, depth: number, orphaned: number, reversed: number): void;
   /** A user had spent what a reorg took back. */
   onShortfall(chainId: number): void;
+  /** `safe` or `finalized` went back, or is not known any more. */
+  onFinalityLost(chainId: number, tag: FinalityTag): void;
 }
 
 export interface IngestedBatch {

@@ -4,8 +4,10 @@
  * every write says which cursor it starts from.
  */
 import type { BlockHeader } from "../core/chain.ts";
+import type { Hash } from "../core/hex.ts";
 import type { Database } from "../db/database.ts";
 import { type CursorClaim, listBlockRefs } from "../scanner/chain-store.ts";
+import type { EffectiveTags } from "./effective-tags.ts";
 
 export interface LocalChain {
   readonly chainId: number;
@@ -18,10 +20,21 @@ export interface LocalChain {
   lowest(): bigint;
   /** Where the next write must find the cursor. */
   claim(): CursorClaim;
+  /** What was noted of the head last; `undefined` before the first time. */
+  noted(): NotedHead | undefined;
+  note(head: NotedHead): void;
   append(blocks: readonly BlockHeader[]): void;
   /** Goes on at a block far above; what lies between is not kept. */
   jumpTo(block: BlockHeader): void;
   rewindTo(ancestor: BlockHeader): void;
+}
+
+export interface NotedHead {
+  readonly headHash: Hash;
+  readonly cursorHash: Hash;
+  readonly tags: EffectiveTags;
+  /** By the monotonic clock. */
+  readonly at: number;
 }
 
 /** @returns `undefined` when the chain was never followed before. */
@@ -42,6 +55,7 @@ function createLocalChain(
   kept: readonly BlockHeader[],
 ): LocalChain {
   let refs = [...kept];
+  let noted: NotedHead | undefined;
   const cursor = () => {
     const last = refs.at(-1);
     if (last === undefined) throw new RangeError(`The local chain ${chainId} has no block`);
@@ -55,6 +69,10 @@ function createLocalChain(
     lowest,
     at: (number) => refs[Number(number - lowest())],
     claim: () => ({ chainId, leaseToken, number: cursor().number, hash: cursor().hash }),
+    noted: () => noted,
+    note: (head) => {
+      noted = head;
+    },
     append: (blocks) => {
       refs = [...refs, ...blocks].slice(-reorgWindow);
     },

@@ -92,7 +92,12 @@ async function ingestAll(): Promise<void> {
     ...(await partsOf("follower")),
     nodes,
     leaseMs: 1_500,
-    metrics: { onIngested: () => undefined, onReorg: () => undefined, onShortfall: () => undefined },
+    metrics: {
+      onIngested: () => undefined,
+      onReorg: () => undefined,
+      onShortfall: () => undefined,
+      onFinalityLost: () => undefined,
+    },
   };
   const { hash } = await anvil.head();
   const stopping = new AbortController();

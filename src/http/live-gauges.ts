@@ -10,14 +10,16 @@ import { countDeliveriesInFlight, countEndpoints, countSeenPayments } from "./st
 
 /** While the database is away the gauges vanish: an old value would look like a standing chain. */
 export async function readLiveGauges(
-  parts: Pick<HttpParts, "database" | "metrics" | "logger" | "nodes">,
+  parts: Pick<HttpParts, "database" | "metrics" | "logger" | "nodes" | "clock">,
 ): Promise<void> {
   const { database, metrics } = parts;
   for (const [chainId, nodes] of parts.nodes()) for (const node of nodes) setNode(metrics, chainId, node);
   const { chainHead, chainCursor, chainLag, chainHalted, addressRescans, seenPayments } = metrics;
   const { chainVerification, chainVerificationAlarm, chainWitnessed } = metrics;
   const followed = [chainHead, chainCursor, chainLag, chainHalted, addressRescans, seenPayments];
-  for (const gauge of [...followed, chainVerification, chainVerificationAlarm, chainWitnessed]) gauge.reset();
+  const proved = [chainVerification, chainVerificationAlarm, chainWitnessed];
+  const finality = [metrics.chainFinality, metrics.chainFinalityStill];
+  for (const gauge of [...followed, ...proved, ...finality]) gauge.reset();
   metrics.deliveriesDue.remove();
   metrics.endpoints.reset();
   try {
@@ -29,7 +31,7 @@ export async function readLiveGauges(
       countSeenPayments(database),
     ]);
     for (const { chainId, count } of seen) seenPayments.set({ chain_id: String(chainId) }, count);
-    for (const chain of chains) setChain(metrics, chain);
+    for (const chain of chains) setChain(metrics, chain, parts.clock.now());
     for (const { chainId, count } of rescans) addressRescans.set({ chain_id: String(chainId) }, count);
     metrics.deliveriesDue.set(deliveries.dueCount);
     for (const [state, count] of Object.entries(endpoints)) metrics.endpoints.set({ state }, count);
@@ -44,15 +46,21 @@ function setNode(metrics: Metrics, chainId: number, node: NodeStatus): void {
   metrics.nodeAnswers.set(labels, node.answerCount);
   for (const [code, count] of Object.entries(node.errorCounts))
     metrics.nodeErrors.set({ ...labels, code }, count);
+  metrics.nodeLeading.set(labels, node.isLeading ? 1 : 0);
+  metrics.nodeRequestLimit.set(labels, node.requests.limit);
+  metrics.nodeRequests.set({ ...labels, purpose: "head" }, node.requests.headInFlight);
+  metrics.nodeRequests.set({ ...labels, purpose: "backfill" }, node.requests.backfillInFlight);
   if (node.latencyMs !== null) metrics.nodeLatencySeconds.set(labels, node.latencyMs / 1000);
   if (node.headNumber !== null) metrics.nodeHead.set(labels, Number(node.headNumber));
 }
 
 type ChainState = Awaited<ReturnType<typeof listChainStates>>[number];
 
-function setChain(metrics: Metrics, chain: ChainState): void {
+function setChain(metrics: Metrics, chain: ChainState, now: number): void {
   const { state, headNumber, cursorNumber, verification, witnesses, witnessedNumber } = chain;
   const labels = { chain_id: String(chain.chainId) };
+  setFinality(metrics, { ...labels, tag: "safe" }, chain.safeNumber, chain.safeAt, now);
+  setFinality(metrics, { ...labels, tag: "finalized" }, chain.finalizedNumber, chain.finalizedAt, now);
   if (verification.level !== null)
     metrics.chainVerification.set(labels, VERIFICATIONS.indexOf(verification.level));
   metrics.chainVerificationAlarm.set(labels, verification.alarm === null ? 0 : 1);
@@ -62,4 +70,15 @@ function setChain(metrics: Metrics, chain: ChainState): void {
   if (cursorNumber !== null) metrics.chainCursor.set(labels, Number(cursorNumber));
   if (headNumber === null || cursorNumber === null) return;
   metrics.chainLag.set(labels, Math.max(0, Number(headNumber - cursorNumber)));
+}
+
+function setFinality(
+  metrics: Metrics,
+  labels: { readonly chain_id: string; readonly tag: string },
+  number: bigint | null,
+  since: Date | null,
+  now: number,
+): void {
+  if (number !== null) metrics.chainFinality.set(labels, Number(number));
+  if (since !== null) metrics.chainFinalityStill.set(labels, Math.max(0, now - since.getTime()) / 1000);
 }

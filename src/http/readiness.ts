@@ -26,6 +26,9 @@ export interface ChainReadiness extends PartReadiness {
   readonly lagBlocks: number | null;
   readonly safeNumber: number | null;
   readonly finalizedNumber: number | null;
+  /** Since when they stand where they are, RFC 3339. */
+  readonly safeAt: string | null;
+  readonly finalizedAt: string | null;
   /** When the cursor moved last, RFC 3339. */
   readonly cursorAt: string | null;
   /** Who follows it now; another process perhaps. */
@@ -51,6 +54,15 @@ export interface VerificationReadiness {
 export interface NodeReadiness extends PartReadiness {
   /** Host and port, never the URL. */
   readonly node: string;
+  readonly state: string;
+  /** Its branch is the one that is followed. */
+  readonly leading: boolean;
+  readonly headNumber: number | null;
+  readonly latencyMs: number | null;
+  /** How many requests at once it is asked now. */
+  readonly requestLimit: number;
+  /** By error code, since the start. */
+  readonly errors: Readonly<Record<string, number>>;
 }
 
 export interface WorkerReadiness extends PartReadiness {

@@ -17,7 +17,19 @@ test("counts for itself", async () => {
 
 test("has no label that grows with users, addresses or endpoints", async () => {
   // A node is one that the config names.
-  const bounded = ["chain_id", "code", "method", "node", "outcome", "queue", "route", "state", "status"];
+  const bounded = [
+    "chain_id",
+    "code",
+    "method",
+    "node",
+    "outcome",
+    "purpose",
+    "queue",
+    "route",
+    "state",
+    "status",
+    "tag",
+  ];
   const labels = Object.values(createMetrics()).flatMap((metric) =>
     typeof metric === "object" && "labelNames" in metric ? (metric.labelNames as string[]) : [],
   );

@@ -33,10 +33,19 @@ export function createMetrics() {
     contentType: registry.contentType,
     text: (): Promise<string> => registry.metrics(),
 
-    // following a chain; the first four are read from the database when the page is asked for
+    // following a chain; the first six are read from the database when the page is asked for
     chainHead: gauge("chain_head_block", "Newest block that a node reports.", ["chain_id"]),
     chainCursor: gauge("chain_cursor_block", "Last block whose ingest is committed.", ["chain_id"]),
     chainLag: gauge("chain_lag_blocks", "Blocks between head and cursor.", ["chain_id"]),
+    chainFinality: gauge(
+      "chain_finality_block",
+      "The block that the nodes call safe or finalized, as far as it is on our branch.",
+      ["chain_id", "tag"],
+    ),
+    chainFinalityStill: gauge("chain_finality_still_seconds", "How long ago that block was another one.", [
+      "chain_id",
+      "tag",
+    ]),
     chainHalted: gauge("chain_halted", "1 while the chain waits for an operator.", ["chain_id"]),
     chainVerification: gauge(
       "chain_verification_level",
@@ -88,6 +97,11 @@ export function createMetrics() {
     rescanBlocks: counter("rescan_blocks_total", "Blocks that were looked at again for watchFrom.", [
       "chain_id",
     ]),
+    finalityLost: counter(
+      "finality_lost_total",
+      "How often safe or finalized went back, or was not known any more.",
+      ["chain_id", "tag"],
+    ),
     reorgs: counter("reorgs_total", "Branches that were left.", ["chain_id"]),
     reorgBlocks: counter("reorg_blocks_total", "Blocks on the branches that were left.", ["chain_id"]),
 
@@ -158,6 +172,16 @@ export function createMetrics() {
       "node",
     ]),
     nodeHead: gauge("node_head_block", "Newest block the node spoke of.", ["chain_id", "node"]),
+    nodeLeading: gauge("node_leading", "1 while the node's branch is the one that is followed.", [
+      "chain_id",
+      "node",
+    ]),
+    nodeRequestLimit: gauge(
+      "node_request_limit",
+      "Requests at once that the node is asked now: it grows while answers are quick, and falls to half when it is hurt.",
+      ["chain_id", "node"],
+    ),
+    nodeRequests: gauge("node_requests_in_flight", "Requests under way.", ["chain_id", "node", "purpose"]),
     nodeUp: gauge("node_up", "1 while its last answer was good.", ["chain_id", "node"]),
 
     // the queue, and what it lost

@@ -25,6 +25,9 @@ export interface ChainState {
   /** Where and when the chain began to catch up, by the database's clock; `null` while it is at its head. */
   readonly behindFrom: bigint | null;
   readonly behindSince: Date | null;
+  /** When each of them changed last: since then it stands still. */
+  readonly safeAt: Date | null;
+  readonly finalizedAt: Date | null;
   readonly leaseHolder: string | null;
   readonly leaseUntil: Date | null;
   readonly verification: VerificationState;
@@ -48,6 +51,8 @@ interface ChainRow {
   finalized_number: bigint | null;
   behind_from: bigint | null;
   behind_since: Date | null;
+  safe_at: Date | null;
+  finalized_at: Date | null;
   lease_holder: string | null;
   lease_until: Date | null;
   verification: Verification | null;
@@ -448,6 +453,8 @@ function toChainState(row: ChainRow): ChainState {
     finalizedNumber: row.finalized_number,
     behindFrom: row.behind_from,
     behindSince: row.behind_since,
+    safeAt: row.safe_at,
+    finalizedAt: row.finalized_at,
     leaseHolder: row.lease_holder,
     leaseUntil: row.lease_until,
     verification: {

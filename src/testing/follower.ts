@@ -47,6 +47,7 @@ export async function startFollower(test: TestDatabase, options: FollowerOptions
       onIngested: (_chainId, batch) => options.onIngested?.(batch),
       onReorg: () => undefined,
       onShortfall: () => undefined,
+      onFinalityLost: () => undefined,
     },
     onCatchUp: options.onCatchUp,
     ingest: await contextOf(test, chain),

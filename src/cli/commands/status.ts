@@ -1,5 +1,6 @@
 /** `status`: where the chains are, what is in flight, and the oldest of each. */
 
+import { finalityWarnings } from "../../flow/finality-warnings.ts";
 import { chainNotes } from "../../http/chain-notes.ts";
 import {
   countDeliveriesInFlight,
@@ -15,6 +16,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import type { Config } from "../../runtime/config/config.ts";
 import { countLiveRescans, type LiveRescans } from "../../scanner/address-rescan-store.ts";
 import { type ChainState, listChainStates } from "../../scanner/chain-store.ts";
+import { listReportedNodes, type ReportedNode } from "../../scanner/node-state-store.ts";
 import { catchUpPace, paceText } from "../catch-up-pace.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
@@ -24,18 +26,22 @@ import { withDatabase } from "../with-database.ts";
 
 export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
   const setup = await setUp(options);
-  const [chains, deposits, deliveries, endpoints, rescans, seen] = await withDatabase(setup, (database) =>
-    Promise.all([
-      listChainStates(database),
-      countDepositsInFlight(database),
-      countDeliveriesInFlight(database),
-      countEndpoints(database),
-      countLiveRescans(database),
-      countSeenPayments(database),
-    ]),
+  const [chains, nodes, deposits, deliveries, endpoints, rescans, seen] = await withDatabase(
+    setup,
+    (database) =>
+      Promise.all([
+        listChainStates(database),
+        listReportedNodes(database),
+        countDepositsInFlight(database),
+        countDeliveriesInFlight(database),
+        countEndpoints(database),
+        countLiveRescans(database),
+        countSeenPayments(database),
+      ]),
   );
   const status = {
     chains: chains.map((chain) => chainStatus(chain, setup.config)),
+    nodes: nodes.map(nodeStatus),
     deposits: deposits.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     seenPayments: seen.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     deliveries: { ...deliveries, oldestCreatedAt: deliveries.oldestCreatedAt?.toISOString() ?? null },
@@ -44,6 +50,7 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
   };
   const parts = [
     chainsText(status.chains),
+    ...nodesText(nodes),
     depositsText(deposits),
     ...seenText(seen),
     deliveriesText(deliveries),
@@ -56,18 +63,21 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
 
 function chainStatus(chain: ChainState, config: Config) {
   const { cursorNumber, headNumber } = chain;
+  const configured = config.chains.find((each) => each.id === chain.chainId);
   const lag = headNumber === null || cursorNumber === null ? null : headNumber - cursorNumber;
   return {
     chainId: chain.chainId,
     name: chain.name,
     state: cursorNumber === null ? "starting" : chain.state,
     reason: chain.stateReason,
-    isConfigured: config.chains.some((each) => each.id === chain.chainId),
+    isConfigured: configured !== undefined,
     cursorNumber: toNumber(cursorNumber),
     headNumber: toNumber(headNumber),
     lagBlocks: lag === null ? null : Math.max(0, Number(lag)),
     safeNumber: toNumber(chain.safeNumber),
     finalizedNumber: toNumber(chain.finalizedNumber),
+    safeAt: chain.safeAt?.toISOString() ?? null,
+    finalizedAt: chain.finalizedAt?.toISOString() ?? null,
     cursorAt: chain.cursorAt?.toISOString() ?? null,
     leaseHolder: chain.leaseHolder,
     verification: chain.verification.level,
@@ -75,8 +85,20 @@ function chainStatus(chain: ChainState, config: Config) {
     verificationAlarm: chain.verification.alarm,
     witnesses: chain.witnesses,
     witnessedNumber: toNumber(chain.witnessedNumber),
-    notes: chainNotes(chain),
+    notes: [
+      ...chainNotes(chain),
+      ...(configured === undefined ? [] : finalityWarnings(configured, chain, systemClock.now())),
+    ],
     catchUp: catchUpPace(chain),
+  };
+}
+
+function nodeStatus(node: ReportedNode) {
+  return {
+    ...node,
+    headNumber: toNumber(node.headNumber),
+    headAt: node.headAt?.toISOString() ?? null,
+    reportedAt: node.reportedAt.toISOString(),
   };
 }
 
@@ -92,7 +114,9 @@ function chainsText(chains: readonly ReturnType<typeof chainStatus>[]): string {
     shown(chain.cursorNumber),
     shown(chain.headNumber),
     shown(chain.lagBlocks),
-    shown(chain.finalizedNumber),
+    chain.finalizedAt === null || chain.finalizedNumber === null
+      ? shown(chain.finalizedNumber)
+      : `${chain.finalizedNumber} (${ago(new Date(chain.finalizedAt))})`,
     chain.verification ?? "-",
     chain.cursorAt === null ? "never" : ago(new Date(chain.cursorAt)),
     saidOf(chain).join(". "),
@@ -106,6 +130,22 @@ function chainsText(chains: readonly ReturnType<typeof chainStatus>[]): string {
 function saidOf({ reason, catchUp, notes }: ReturnType<typeof chainStatus>): string[] {
   const pace = catchUp === null ? [] : [`Catching up: ${paceText(catchUp)}`];
   return [...(reason === null ? [] : [reason]), ...pace, ...notes];
+}
+
+/** As the daemons that follow the chains report them; an old report says so. */
+function nodesText(nodes: readonly ReportedNode[]): string[] {
+  if (nodes.length === 0) return [];
+  const rows = nodes.map((node) => [
+    `${node.node} (${node.chainId})`,
+    node.isLeading ? `${node.state}, followed` : node.state,
+    shown(toNumber(node.headNumber)),
+    node.latencyMs === null ? "-" : `${node.latencyMs} ms`,
+    String(node.requestLimit),
+    node.errors.length === 0 ? "none" : node.errors.join(" "),
+    ago(node.reportedAt),
+    node.problem ?? "",
+  ]);
+  return [alignColumns([["NODE", "STATE", "HEAD", "LATENCY", "AT ONCE", "ERRORS", "SEEN", ""], ...rows])];
 }
 
 function depositsText(deposits: readonly DepositsInFlight[]): string {
