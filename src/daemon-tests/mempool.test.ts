@@ -4,13 +4,19 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Address, checksumAddress, type Hash } from "../core/hex.ts";
 import { tokenAbi } from "../testing/contracts.ts";
 import { addressOf } from "../testing/factory.ts";
-import { hang, result } from "../testing/lies.ts";
+import { hang, type Lie, methodMissing, result, rpcError } from "../testing/lies.ts";
 import { type NodeProxy, startNodeProxy } from "../testing/node-proxy.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { type Callback, type Receiver, startReceiver } from "./receiver.ts";
 import { type Rig, startRig } from "./rig.ts";
 
 const ETHER = 10n ** 18n;
+
+/** As a node that knows no tag `pending` answers. */
+const withoutPendingBlock: Lie = async (call) =>
+  call.params[0] === "pending"
+    ? rpcError(-32602, "unknown block tag")(call)
+    : { status: 200, body: await call.forward() };
 
 /** What a `deposit.seen` says beside a deposit's fields. */
 interface SeenView {
@@ -249,13 +255,22 @@ describe("the mempool", () => {
     const payment = await rig.anvil.sendEth(await rig.watch("heidi"), ETHER, rig.anvil.account(9));
     await rig.anvil.mine();
     await rig.quiet();
-    const doctor = await rig.daemon.command("doctor", "--json");
-    const { findings } = JSON.parse(doctor.stdout) as {
-      findings: { part: string; level: string; found: string }[];
+    const examine = async () => {
+      const doctor = await rig.daemon.command("doctor", "--json");
+      const { findings } = JSON.parse(doctor.stdout) as {
+        findings: { part: string; level: string; found: string }[];
+      };
+      return findings.filter(({ part }) => part.endsWith("mempool"));
     };
-    expect(findings.filter(({ part }) => part.endsWith("mempool"))).toMatchObject([
+    expect(await examine()).toMatchObject([
       { level: "ok", found: expect.stringContaining("eth_newPendingTransactionFilter") },
     ]);
+    proxy.lie(methodMissing(), { methods: ["eth_newPendingTransactionFilter", "txpool_content"] });
+    proxy.lie(withoutPendingBlock, { methods: ["eth_getBlockByNumber"] });
+    expect(await examine()).toMatchObject([
+      { level: "fail", found: "No node lets its mempool be looked at" },
+    ]);
+    proxy.tellTruth();
     const status = await rig.daemon.command("status", "--json");
     expect(JSON.parse(status.stdout)).toMatchObject({ seenPayments: [] });
     expect(payment).toMatch(/^0x/);

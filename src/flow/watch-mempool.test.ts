@@ -4,9 +4,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEFAULT_EVENT_TYPES } from "../core/event.ts";
 import type { Hash } from "../core/hex.ts";
 import type { SeenPayment } from "../core/seen-payment.ts";
+import { judgePending } from "../deposits/judge-pending.ts";
 import { listSeenPayments } from "../deposits/seen-payment-list-store.ts";
 import { deleteEndedSeenPayments } from "../deposits/seen-payment-store.ts";
 import { listUserBalances } from "../ledger/ledger-store.ts";
+import { pendingTransfers } from "../matcher/pending-transfers.ts";
 import { registerAddress } from "../merchants/address-store.ts";
 import type { MempoolNodes } from "../rpc/mempool/mempool-nodes.ts";
 import type { NonceUse } from "../rpc/mempool/nonce-use.ts";
@@ -29,7 +31,8 @@ import {
   USDT,
 } from "../testing/factory.ts";
 import { createFakeClock, type FakeClock } from "../testing/fake-clock.ts";
-import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
+import { type IngestContext, ingestBlocks, thresholdRules } from "./ingest-block.ts";
+import { recordPending } from "./record-seen-payments.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 import { undoReorg } from "./undo-reorg.ts";
 import { loadAddressWatch } from "./watch-addresses.ts";
@@ -261,6 +264,16 @@ describe("a payment that waits in the mempool", () => {
     expect(await startWatcher("another daemon").look(new AbortController().signal)).toBe(false);
     expect(await seenPayments()).toEqual([]);
     await Promise.all([look(), startWatcher().look(new AbortController().signal)]);
+    expect(await told()).toEqual(["1 seen"]);
+  });
+
+  it("is written once by two daemons that both found it new", async () => {
+    const [transfer] = pendingTransfers(paymentOf("1"), new Set());
+    if (transfer === undefined) throw new Error("There is no transfer");
+    const judged = judgePending(transfer, context, thresholdRules);
+    const both = judged === null ? [] : [judged];
+    expect((await recordPending(test.database, CHAIN_ID, both)).changed).toHaveLength(1);
+    expect((await recordPending(test.database, CHAIN_ID, both)).changed).toEqual([]);
     expect(await told()).toEqual(["1 seen"]);
   });
 
