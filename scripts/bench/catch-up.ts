@@ -7,9 +7,10 @@
  */
 import { Pool } from "undici";
 import type { Asset } from "../../src/core/asset.ts";
+import type { Database } from "../../src/db/database.ts";
 import { registerAssets } from "../../src/deposits/asset-store.ts";
 import { followChain } from "../../src/flow/follow-chain.ts";
-import { loadAddressWatch } from "../../src/flow/watch-addresses.ts";
+import { type AddressWatch, loadAddressWatch } from "../../src/flow/watch-addresses.ts";
 import { createChainNodes } from "../../src/rpc/chain-nodes.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { ChainConfig } from "../../src/runtime/config/config.ts";
@@ -77,19 +78,37 @@ async function compare(
   }));
 }
 
-/** Milliseconds from the start of the follower until the cursor is at the head. */
 async function follow(
   chain: ChainToRead,
   { database }: BenchDatabase,
   verification: Level["verification"],
 ): Promise<number> {
-  const config = chainConfig(chain, verification);
+  await seedWatched(chain, database);
+  return followToEnd(chain, database, await loadAddressWatch(database, systemRandom), verification);
+}
+
+/** A merchant, and the addresses that the chain's deposits go to. */
+export async function seedWatched(chain: ChainToRead, database: Database): Promise<void> {
   await database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Bench')", [MERCHANT_ID]);
   await database.query(
     `INSERT INTO watched_addresses (address, merchant_id, user_id)
      SELECT decode(substr(a, 3), 'hex'), $1, a FROM unnest($2::text[]) AS t(a)`,
     [MERCHANT_ID, chain.watched],
   );
+}
+
+/**
+ * Milliseconds from the start of the follower until the cursor is at the head.
+ *
+ * @throws when it did not find every deposit
+ */
+export async function followToEnd(
+  chain: ChainToRead,
+  database: Database,
+  watch: AddressWatch,
+  verification: Level["verification"],
+): Promise<number> {
+  const config = chainConfig(chain, verification);
   await registerChain(database, chain.chainId, "bench");
   const assets = await registerAssets(database, config.assets);
   const nodes = createChainNodes({ chain: config, clock: systemClock, logger: silentLogger });
@@ -107,7 +126,7 @@ async function follow(
           nativeSource: "value",
           ownWallets: new Set(),
           reorgWindow: config.reorgWindow,
-          watch: await loadAddressWatch(database, systemRandom),
+          watch,
         },
         wakers: silentWakers,
         clock: systemClock,

@@ -6,6 +6,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { benchAddresses } from "./addresses.ts";
 import { startBenchServer } from "./bench-database.ts";
 import type { BenchGroup } from "./bench-parts.ts";
 import { benchCallbacks } from "./callbacks.ts";
@@ -20,6 +21,7 @@ const GROUPS: Readonly<Record<string, BenchGroup>> = {
   b: benchLatency,
   c: benchSettle,
   d: benchCallbacks,
+  e: benchAddresses,
 };
 
 const RESULTS = fileURLToPath(new URL("../../bench/results/", import.meta.url));
