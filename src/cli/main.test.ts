@@ -63,7 +63,7 @@ describe("usage", () => {
   test("is told for --help and --version, which are no errors", async () => {
     const help = await depositd(["--help"]);
     expect(help).toMatchObject({ exitCode: 0, stderr: "" });
-    for (const command of ["start", "migrate", "doctor", "status", "config", "merchant", "key"]) {
+    for (const command of ["start", "migrate", "doctor", "status", "config", "merchant", "key", "address"]) {
       expect(help.stdout).toMatch(new RegExp(`^ {2}${command}\\b`, "m"));
     }
     expect((await depositd(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
@@ -249,5 +249,37 @@ describe("doctor", () => {
     ]);
     expect(failed[2]?.found).toContain("31337");
     expect(failed.every((finding) => finding.advice !== null)).toBe(true);
+  });
+});
+
+describe("importing addresses", () => {
+  test("registers those of a file, tells each line that cannot be taken, and may run again", async () => {
+    const config = ["--config", await configFile("import.yaml"), "--json"];
+    await depositd(["merchant", "create", "importer", ...config]);
+    const file = join(folder, "addresses.csv");
+    const lines = Array.from({ length: 3_000 }, (_, n) => `0x${String(n).padStart(40, "0")},user ${n}`);
+    await writeFile(file, ["address,userId", ...lines, "0x12,nobody"].join("\n"));
+    const run = () => depositd(["address", "import", file, "--merchant", "importer", ...config]);
+    const first = await run();
+    expect(first).toMatchObject({ exitCode: 1, stderr: "" });
+    expect(JSON.parse(first.stdout)).toMatchObject({
+      newCount: 3_000,
+      knownCount: 0,
+      faultCount: 1,
+      faults: [{ line: 3_002, code: "invalid_address" }],
+    });
+    await writeFile(file, lines.join("\n"));
+    const again = await run();
+    expect(again.exitCode).toBe(0);
+    expect(JSON.parse(again.stdout)).toMatchObject({ newCount: 0, knownCount: 3_000, faultCount: 0 });
+  });
+
+  test("is refused for a file that is not there, or a merchant that is not", async () => {
+    const config = ["--config", await configFile("import-refused.yaml")];
+    const run = (file: string) => depositd(["address", "import", file, "--merchant", "nobody", ...config]);
+    expect(await run("no-such-file.csv")).toMatchObject({ exitCode: 2 });
+    const file = join(folder, "empty.csv");
+    await writeFile(file, "");
+    expect(await run(file)).toMatchObject({ exitCode: 1 });
   });
 });

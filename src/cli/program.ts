@@ -93,6 +93,7 @@ function createProgram(
   addSecrets(program, run, output);
   addConfig(program, run);
   addMerchants(program, run);
+  addAddresses(program, run, output);
   return program;
 }
 
@@ -213,4 +214,22 @@ function addMerchants(program: Command, run: Wrap): void {
     .command("revoke <id>")
     .description("end an API key")
     .action(run(async (options, id: string) => (await commands()).revokeKeyCommand(options, id)));
+}
+
+function addAddresses(program: Command, run: Wrap, output: Output): void {
+  program
+    .command("address")
+    .description("watched addresses")
+    .command("import <file>")
+    .description("register the addresses of a file: lines of address,userId or NDJSON; run it again to go on")
+    .requiredOption("--merchant <id>", "whose users they are, by id or name")
+    .action(
+      run(async (options, file: string, { merchant }: { merchant: string }) =>
+        (await import("./commands/addresses.ts")).importAddressesCommand(
+          options,
+          { file, merchant },
+          output.progress,
+        ),
+      ),
+    );
 }

@@ -5,6 +5,7 @@ import { DepositdError } from "../core/errors.ts";
 import { EVENT_TYPES } from "../core/event.ts";
 import { type Address, type Hash, parseAddress, parseHash } from "../core/hex.ts";
 import { SEEN_STATUSES } from "../core/seen-payment.ts";
+import { USER_ID, USER_ID_RULE } from "../core/user-id.ts";
 import { parseWatchFrom } from "../core/watch-from.ts";
 
 /** A text that one of the core's readers reads; its error becomes an issue with the reader's own code. */
@@ -49,19 +50,12 @@ export const watchFrom = z
       'Since when the past is to be looked at for this address: a time (RFC 3339) for every chain, or a first block by chain id, e.g. { "1": 19000000 }.',
   });
 
-/**
- * The merchant's own name for a user. No control characters (PostgreSQL refuses NUL, people cannot see the rest)
- * and no half surrogates (two different ones would become the same replacement character).
- */
-export const userId = z
-  .string()
-  .regex(/^[^\p{Cc}\p{Cs}]{1,200}$/u, { error: "must be 1 to 200 characters without control characters" })
-  .meta({
-    description: "The merchant's own name for the user, 1 to 200 characters.",
-    pattern: undefined,
-    minLength: 1,
-    maxLength: 200,
-  });
+export const userId = z.string().regex(USER_ID, { error: USER_ID_RULE }).meta({
+  description: "The merchant's own name for the user, 1 to 200 characters.",
+  pattern: undefined,
+  minLength: 1,
+  maxLength: 200,
+});
 
 /** An id of ours; what cannot be one is unknown, like one that nobody has. */
 export const id = z.string().regex(/^[\w-]{1,64}$/, { error: "is not an id" });

@@ -52,6 +52,7 @@ test("describes every route that answers, with its parameters", async () => {
     "get /v1/users/{userId}/balances",
     "patch /v1/endpoints/{id}",
     "post /v1/addresses",
+    "post /v1/addresses/import",
     "post /v1/deliveries/{id}/retry",
     "post /v1/endpoints",
     "post /v1/endpoints/{id}/replay",

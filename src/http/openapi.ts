@@ -5,6 +5,7 @@ import { VERSION } from "../runtime/version.ts";
 import { eventShape } from "./event-shapes.ts";
 import { problemShape } from "./problem.ts";
 import type { Route } from "./route.ts";
+import { IMPORT_PATH, IMPORT_TYPE, importedShape } from "./routes/import-addresses.ts";
 
 type Json = Record<string, unknown>;
 
@@ -27,6 +28,7 @@ export function describeApi(routes: readonly Route[], publicUrl: string): Json {
   }
   // The one that every route shares.
   schemaOf(problemShape, "output", components);
+  paths[IMPORT_PATH] = { post: describeImport(components) };
   return {
     openapi: "3.1.0",
     info: {
@@ -62,17 +64,13 @@ function describeRoute(route: Route, components: Map<string, unknown>): Json {
     status,
     { description, ...(shape === null ? {} : { content: content(schemaOf(shape, "output", components)) }) },
   ]);
-  const problem = {
-    description: "A problem; its code says which.",
-    content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
-  };
   return {
     summary: route.summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined
       ? {}
       : { requestBody: { required: true, content: content(schemaOf(route.body, "input", components)) } }),
-    responses: { ...Object.fromEntries(answers), default: problem },
+    responses: { ...Object.fromEntries(answers), default: PROBLEM_ANSWER },
   };
 }
 
@@ -86,6 +84,29 @@ function describeCallback(type: EventType, components: Map<string, unknown>): Js
     },
   };
 }
+
+function describeImport(components: Map<string, unknown>): Json {
+  return {
+    summary:
+      "Register addresses, up to millions: one { address, userId } a line. Run it again to go on where it was cut off.",
+    requestBody: {
+      required: true,
+      content: { [IMPORT_TYPE]: { schema: { type: "string", description: "NDJSON." } } },
+    },
+    responses: {
+      200: {
+        description: "Every line was read.",
+        content: content(schemaOf(importedShape, "output", components)),
+      },
+      default: PROBLEM_ANSWER,
+    },
+  };
+}
+
+const PROBLEM_ANSWER: Json = {
+  description: "A problem; its code says which.",
+  content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+};
 
 function content(schema: Json): Json {
   return { "application/json": { schema } };

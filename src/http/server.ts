@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { coerceError, FatalError, InputError } from "../core/errors.ts";
 import type { Caller } from "../merchants/api-key-store.ts";
 import { answerRequest, authenticate } from "./answer-request.ts";
+import { addBodyDeadline, BODY_MS, REQUEST_MS } from "./body-deadline.ts";
 import { translateFrameworkError } from "./framework-error.ts";
 import { describeApi } from "./openapi.ts";
 import type { HttpParts } from "./parts.ts";
@@ -15,6 +16,7 @@ import { depositRoutes } from "./routes/deposits.ts";
 import { endpointActionRoutes } from "./routes/endpoint-actions.ts";
 import { endpointRoutes } from "./routes/endpoints.ts";
 import { eventRoutes } from "./routes/events.ts";
+import { addImportRoute } from "./routes/import-addresses.ts";
 import { seenPaymentRoutes } from "./routes/seen-payments.ts";
 import { addServiceRoutes } from "./routes/service.ts";
 import { userRoutes } from "./routes/users.ts";
@@ -49,8 +51,8 @@ export function buildServer(parts: HttpParts): FastifyInstance {
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     genReqId: () => parts.random.bytes(8).toString("hex"),
     forceCloseConnections: "idle",
-    // A client that dribbles its request holds a socket no longer than this.
-    requestTimeout: 30_000,
+    requestTimeout: REQUEST_MS,
+    http: { headersTimeout: BODY_MS },
     frameworkErrors: (error, request, reply) => fail(error, request, reply, parts),
     clientErrorHandler: (_error, socket) => {
       if (socket.writable) socket.end(UNREADABLE_ANSWER);
@@ -77,7 +79,9 @@ export function buildServer(parts: HttpParts): FastifyInstance {
     ...seenPaymentRoutes,
     ...userRoutes,
   ];
+  addBodyDeadline(server, parts.clock);
   for (const route of routes) addRoute(server, route, parts);
+  addImportRoute(server, parts);
   addServiceRoutes(server, parts, describeApi(routes, parts.http.publicUrl));
   return server;
 }

@@ -56,6 +56,59 @@ export async function registerAddressIn(tx: Sql, wanted: WantedAddress): Promise
   return { ...toWatchedAddress(row), isNew: inserted.length > 0 };
 }
 
+/** An address and whose it is to be. */
+export interface Assignment {
+  readonly address: Address;
+  readonly userId: string;
+}
+
+export interface RegisteredBatch {
+  readonly newCount: number;
+  /** Places in the batch whose address belongs to another user. */
+  readonly taken: readonly number[];
+}
+
+/**
+ * Assigns many addresses of one merchant at once, in one transaction; those that are assigned so already are left
+ * alone. Of two that assign the same address the first counts.
+ */
+export async function registerAddresses(
+  database: Database,
+  merchantId: string,
+  batch: readonly Assignment[],
+): Promise<RegisteredBatch> {
+  const values = [
+    merchantId,
+    batch.map((each) => hexToBytes(each.address)),
+    batch.map((each) => each.userId),
+  ];
+  return database.transaction(async (tx) => {
+    await tx.query("LOCK TABLE registration_gate IN ROW EXCLUSIVE MODE");
+    // In the order of addresses: two imports of the same ones never wait for each other in a circle.
+    const [inserted] = await tx.query<{ count: bigint }>(
+      `WITH inserted AS (
+         INSERT INTO watched_addresses (address, merchant_id, user_id)
+         SELECT DISTINCT ON (address) address, $1, user_id
+         FROM unnest($2::bytea[], $3::text[]) WITH ORDINALITY AS given(address, user_id, place)
+         ORDER BY address, place
+         ON CONFLICT (address) DO NOTHING RETURNING 1
+       )
+       SELECT count(*) AS count FROM inserted`,
+      values,
+    );
+    const newCount = Number(inserted?.count ?? 0n);
+    if (newCount === batch.length) return { newCount, taken: [] };
+    const taken = await tx.query<{ place: bigint }>(
+      `SELECT given.place FROM unnest($2::bytea[], $3::text[]) WITH ORDINALITY AS given(address, user_id, place)
+       JOIN watched_addresses w ON w.address = given.address
+       WHERE w.merchant_id <> $1 OR w.user_id <> given.user_id
+       ORDER BY given.place`,
+      values,
+    );
+    return { newCount, taken: taken.map((row) => Number(row.place) - 1) };
+  });
+}
+
 /** The address, if it is one of this merchant's. */
 export async function findAddress(
   sql: Sql,
