@@ -19,7 +19,7 @@ import { afterCommit, type Committed } from "./committed.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import { ingestBlocks } from "./ingest-block.ts";
 import type { LocalChain } from "./local-chain.ts";
-import { lastLoggedBlock, loadWatchFilter, logWitnesses } from "./log-filter.ts";
+import { loadWatchFilter, logWitnesses, type PastEnds, pastEnds } from "./log-filter.ts";
 import { keepVerification } from "./verification.ts";
 
 /** A batch is committed when it holds this many blocks or transfers: larger ones gain nothing and hold locks longer. */
@@ -57,9 +57,9 @@ export async function catchUp(
   signal: AbortSignal,
 ): Promise<BlockHeader | undefined> {
   const progress = await startProgress(parts, local, head, signal);
-  const lastFinal = (await lastLoggedBlock(parts.nodes, parts.chain, head.number, signal)) ?? -1n;
   const size = createRangeSize();
-  const span: Span = { lastFinal, progress, signal };
+  const ends = await pastEnds(parts.nodes, parts.chain, head.number, signal);
+  const span: Span = { ...ends, progress, signal };
   while (local.cursor().number < head.number) {
     const outcome = await byLogs(parts, local, { ...span, size });
     if (outcome?.kind === "other_branch") return outcome.header;
@@ -76,9 +76,7 @@ export async function catchUp(
   return undefined;
 }
 
-interface Span {
-  /** Blocks up to here no reorg reaches. */
-  readonly lastFinal: bigint;
+interface Span extends PastEnds {
   readonly progress: CatchUpProgress;
   readonly signal: AbortSignal;
 }
@@ -87,10 +85,11 @@ interface Span {
 async function byLogs(
   parts: FollowerParts,
   local: LocalChain,
-  { lastFinal, progress, signal, size }: Span & { size: ReturnType<typeof createRangeSize> },
+  { lastLogged, progress, signal, size }: Span & { size: ReturnType<typeof createRangeSize> },
 ): Promise<LogCatchUpOutcome | undefined> {
   const witnesses = logWitnesses(parts.chain);
-  if (witnesses === undefined || lastFinal - local.cursor().number < WORTH_LOGS) return undefined;
+  if (witnesses === undefined || lastLogged === null) return undefined;
+  if (lastLogged - local.cursor().number < WORTH_LOGS) return undefined;
   const { database, watch } = parts.ingest;
   const filter = await loadWatchFilter(database, parts.chain, watch);
   if (filter === undefined) return undefined;
@@ -98,7 +97,7 @@ async function byLogs(
     await afterCommit(parts, committed);
     await progress.note();
   };
-  return catchUpByLogs(parts, local, { filter, witnesses, size, to: lastFinal }, onCommitted, signal);
+  return catchUpByLogs(parts, local, { filter, witnesses, size, to: lastLogged }, onCommitted, signal);
 }
 
 async function byWholeBlocks(

@@ -54,17 +54,25 @@ export async function loadWatchFilter(
   return { tokens: tokensOf(chain), recipients: page.addresses, addressesUpTo };
 }
 
-/**
- * The last block that ranges of logs may reach: final, and below the window of kept block refs, so that whole blocks
- * fill the window before the head is reached. `undefined` where the chain knows no final block.
- */
-export async function lastLoggedBlock(
+/** How far the past reaches: up to which block it may be read in which way. */
+export interface PastEnds {
+  /** No reorg that is undone reaches this block: whole blocks may be committed many at once. */
+  readonly lastFinal: bigint;
+  /**
+   * The last block for ranges of logs: final, and below the window of kept block refs, so that whole blocks fill the
+   * window before the head is reached. `null` where the chain knows no final block.
+   */
+  readonly lastLogged: bigint | null;
+}
+
+export async function pastEnds(
   nodes: Pick<ChainNodes, "tag">,
   chain: Pick<ChainConfig, "reorgWindow">,
   headNumber: bigint,
   signal?: AbortSignal,
-): Promise<bigint | undefined> {
+): Promise<PastEnds> {
   const finalized = await nodes.tag("finalized", signal);
-  if (finalized === null) return undefined;
-  return lowerOf(finalized.number, headNumber - BigInt(chain.reorgWindow));
+  const belowWindow = headNumber - BigInt(chain.reorgWindow);
+  if (finalized === null) return { lastFinal: belowWindow, lastLogged: null };
+  return { lastFinal: finalized.number, lastLogged: lowerOf(finalized.number, belowWindow) };
 }

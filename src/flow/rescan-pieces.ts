@@ -12,7 +12,7 @@ import { fetchAhead } from "../scanner/fetch-ahead.ts";
 import { findLoggedRange, type LogFilter } from "../scanner/logged-range.ts";
 import { createRangeSize } from "../scanner/range-size.ts";
 import type { IngestContext } from "./ingest-block.ts";
-import { lastLoggedBlock, loadWatchFilter, logWitnesses, tokensOf } from "./log-filter.ts";
+import { loadWatchFilter, logWitnesses, pastEnds, tokensOf } from "./log-filter.ts";
 import type { RescanRange } from "./rescan.ts";
 
 export interface PieceParts {
@@ -60,11 +60,11 @@ async function planLogs(parts: PieceParts, range: RescanRange, cursorNumber: big
   const { chain, nodes, context, signal } = parts;
   const witnesses = logWitnesses(chain);
   if (witnesses === undefined) return undefined;
-  const last = await lastLoggedBlock(nodes, chain, cursorNumber, signal);
+  const { lastLogged } = await pastEnds(nodes, chain, cursorNumber, signal);
   const filter = await filterOf(parts, range);
-  if (last === undefined || filter === undefined) return undefined;
+  if (lastLogged === null || filter === undefined) return undefined;
   return {
-    to: lowerOf(last, range.to),
+    to: lowerOf(lastLogged, range.to),
     filter,
     parts: {
       nodes,
