@@ -200,7 +200,9 @@ describe("status", () => {
       deliveries: { dueCount: 0, waitingCount: 0, oldestCreatedAt: null },
     });
     const text = await depositd(["status", ...config]);
-    expect(text.stdout).toMatch(/^ethereum \(1\) +following +10 +13 +3 +- +- +never +The nodes know no "finalized" block/m);
+    expect(text.stdout).toMatch(
+      /^ethereum \(1\) +following +10 +13 +3 +- +- +never +The nodes know no "finalized" block/m,
+    );
   });
 });
 
