@@ -11,6 +11,7 @@ import { startBenchServer } from "./bench-database.ts";
 import type { BenchGroup } from "./bench-parts.ts";
 import { benchCallbacks } from "./callbacks.ts";
 import { benchCatchUp } from "./catch-up.ts";
+import { benchIdleHeads } from "./idle-heads.ts";
 import { benchLatency } from "./latency.ts";
 import { type Figure, toFigure } from "./measure.ts";
 import { createReport, toTable } from "./report.ts";
@@ -22,6 +23,7 @@ const GROUPS: Readonly<Record<string, BenchGroup>> = {
   c: benchSettle,
   d: benchCallbacks,
   e: benchAddresses,
+  f: benchIdleHeads,
 };
 
 const RESULTS = fileURLToPath(new URL("../../bench/results/", import.meta.url));

@@ -1,7 +1,7 @@
 /** Numbers of a benchmark: rounds in, median and spread out; each figure beside the floor of the same run. */
 
 export interface Figure {
-  /** Which of the four it belongs to: `a` to `d`. */
+  /** Which of them it belongs to: `a` to `f`. */
   readonly group: string;
   readonly name: string;
   readonly unit: string;
