@@ -285,3 +285,30 @@ describe("importing addresses", () => {
     expect(await run(file)).toMatchObject({ exitCode: 1 });
   });
 });
+
+describe("verify", () => {
+  test("tells that the books hold, and exits with 1 and the rows when they do not", async () => {
+    const args = ["verify", "--books-only", "--config", await configFile("verify.yaml")];
+    const well = await depositd(args);
+    expect(well).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(well.stdout).toMatch(/^The books hold: \d+ rules, none broken\.\n$/);
+
+    await db.database.query(
+      `WITH c AS (INSERT INTO chains (chain_id, name) VALUES (9, 'nine') RETURNING chain_id),
+         s AS (INSERT INTO assets (chain_id, currency, decimals) SELECT chain_id, 'NINE', 0 FROM c RETURNING id),
+         a AS (INSERT INTO ledger_accounts (code, kind, asset_id)
+           SELECT kind || ':9', kind, s.id FROM s, unnest('{custody,suspense}'::text[]) AS kind RETURNING id, asset_id, kind),
+         e AS (INSERT INTO ledger_entries (kind, reference, generation) VALUES ('credit', 'dep_of_nobody', 1) RETURNING id)
+       INSERT INTO ledger_postings (entry_id, line, account_id, asset_id, amount)
+       SELECT e.id, row_number() OVER (), a.id, a.asset_id, CASE a.kind WHEN 'custody' THEN -5 ELSE 5 END FROM e, a`,
+    );
+    const broken = await depositd([...args, "--json"]);
+    expect(broken.exitCode).toBe(1);
+    const { ok, breaches } = JSON.parse(broken.stdout) as { ok: boolean; breaches: { rule: string }[] };
+    expect([ok, breaches.map((breach) => breach.rule)]).toEqual([
+      false,
+      ["entry_without_credit", "custody_off"],
+    ]);
+    expect((await depositd([...args, "--sample", "some"])).exitCode).toBe(2);
+  });
+});

@@ -36,7 +36,7 @@ export async function previewPolicies(setup: Setup): Promise<PolicyPreview> {
 }
 
 /** Of an asset that has no row there are no deposits. */
-async function knownAssets(sql: Sql, chain: ChainConfig): Promise<KnownAsset[]> {
+export async function knownAssets(sql: Sql, chain: ChainConfig): Promise<KnownAsset[]> {
   const known: KnownAsset[] = [];
   for (const asset of chain.assets) {
     const row = await findAsset(sql, chain.id, asset.token);

@@ -6,6 +6,7 @@ import type { CommandResult, GlobalOptions } from "./command.ts";
 import type { RescanArguments } from "./commands/chains.ts";
 import type { ListenArguments } from "./commands/listen.ts";
 import type { ReplayArguments } from "./commands/replay.ts";
+import type { VerifyArguments } from "./commands/verify.ts";
 import { errorJson, errorText } from "./error-text.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit-code.ts";
 import type { Progress } from "./progress.ts";
@@ -87,6 +88,18 @@ function createProgram(
     .command("status")
     .description("chains, deposits and deliveries in flight, the oldest of each")
     .action(run(async (options) => (await import("./commands/status.ts")).statusCommand(options)));
+  program
+    .command("verify")
+    .description("check the books against themselves, and deposits against the chain")
+    .option("--chain <id>", "only this chain's deposits")
+    .option("--sample <n>", "how many blocks of each chain are looked at", "100")
+    .option("--all", "every block from the first with a deposit on", false)
+    .option("--books-only", "ask no node", false)
+    .action(
+      run(async (options, given: VerifyArguments) =>
+        (await import("./commands/verify.ts")).verifyCommand(options, given, output.progress),
+      ),
+    );
   addChains(program, run, output);
   addCallbacks(program, run, output);
   addListen(program, run, output);

@@ -1,0 +1,144 @@
+/** `verify`: the books against themselves, and deposits against the chain. It reads only, beside the daemon too. */
+import { lowerOf } from "../../core/block-number.ts";
+import { InputError } from "../../core/errors.ts";
+import type { Database } from "../../db/database.ts";
+import { firstBlockWithDeposits, listBlocksWithDeposits } from "../../deposits/reconcile-store.ts";
+import { type Difference, reconcileBlocks } from "../../flow/reconcile.ts";
+import { type Breach, checkBooks, RULES } from "../../flow/verify-store.ts";
+import { createChainNodes } from "../../rpc/chain-nodes.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import type { ChainConfig } from "../../runtime/config/config.ts";
+import { systemRandom } from "../../runtime/random.ts";
+import { findChainState } from "../../scanner/chain-store.ts";
+import type { CommandResult, GlobalOptions } from "../command.ts";
+import { EXIT } from "../exit-code.ts";
+import { knownAssets } from "../policy-preview.ts";
+import { type Setup, setUp } from "../setup.ts";
+import { withDatabase } from "../with-database.ts";
+
+export interface VerifyArguments {
+  readonly chain?: string;
+  readonly sample: string;
+  readonly all: boolean;
+  readonly booksOnly: boolean;
+}
+
+interface ChainFindings {
+  readonly chainId: number;
+  readonly blockCount: number;
+  readonly differences: readonly Difference[];
+}
+
+/** Exits with 1 when something differs. @throws {InputError} `invalid_request` */
+export async function verifyCommand(
+  options: GlobalOptions,
+  given: VerifyArguments,
+  onProgress: (done: number, total: number) => void,
+): Promise<CommandResult> {
+  if (!/^\d{1,7}$/.test(given.sample)) {
+    throw new InputError("invalid_request", "--sample must be a number of blocks", { value: given.sample });
+  }
+  const setup = await setUp(options);
+  const chains = setup.config.chains.filter(
+    ({ id }) => given.chain === undefined || String(id) === given.chain,
+  );
+  if (chains.length === 0) {
+    throw new InputError("invalid_request", `The config has no chain ${given.chain}`, { chain: given.chain });
+  }
+  const { breaches, findings } = await withDatabase(setup, async (database) => ({
+    breaches: await checkBooks(database),
+    findings: given.booksOnly ? [] : await reconcileAll(setup, database, chains, given, onProgress),
+  }));
+  const isWell = breaches.length === 0 && findings.every(({ differences }) => differences.length === 0);
+  return {
+    exitCode: isWell ? EXIT.done : EXIT.failed,
+    json: JSON.parse(JSON.stringify({ ok: isWell, breaches, chains: findings }, withoutBigints)),
+    text: [booksText(breaches), ...findings.map(chainText)].join("\n"),
+  };
+}
+
+async function reconcileAll(
+  setup: Setup,
+  database: Database,
+  chains: readonly ChainConfig[],
+  given: VerifyArguments,
+  onProgress: (done: number, total: number) => void,
+): Promise<ChainFindings[]> {
+  const findings: ChainFindings[] = [];
+  for (const chain of chains) findings.push(await reconcileChain(setup, database, chain, given, onProgress));
+  return findings;
+}
+
+async function reconcileChain(
+  { logger }: Setup,
+  database: Database,
+  chain: ChainConfig,
+  given: VerifyArguments,
+  onProgress: (done: number, total: number) => void,
+): Promise<ChainFindings> {
+  const blocks = await chooseBlocks(database, chain.id, given);
+  // Another node than the one that is followed, where there is one.
+  const independent = { ...chain, nodes: chain.nodes.slice(-1) };
+  const nodes = createChainNodes({ chain: independent, clock: systemClock, logger });
+  try {
+    const assets = await knownAssets(database, chain);
+    let done = 0;
+    const differences = await reconcileBlocks(
+      { database, chain, assets, nodes: nodes.backfill },
+      blocks,
+      () => {
+        done += 1;
+        onProgress(done, blocks.length);
+      },
+    );
+    return { chainId: chain.id, blockCount: blocks.length, differences };
+  } finally {
+    await nodes.close();
+  }
+}
+
+/** Up to the last final block, or to the cursor where the chain tells of none. Half of a sample holds deposits. */
+async function chooseBlocks(database: Database, chainId: number, given: VerifyArguments): Promise<bigint[]> {
+  const state = await findChainState(database, chainId);
+  const first = await firstBlockWithDeposits(database, chainId);
+  if (state === undefined || state.cursorNumber === null || first === null) return [];
+  const to = lowerOf(state.finalizedNumber ?? state.cursorNumber, state.cursorNumber);
+  if (first > to) return [];
+  const count = Number(to - first) + 1;
+  const sample = Number(given.sample);
+  if (given.all || count <= sample) return Array.from({ length: count }, (_, index) => first + BigInt(index));
+  const held = await listBlocksWithDeposits(database, chainId, to, Math.ceil(sample / 2));
+  const random = Array.from({ length: sample - held.length }, () => first + BigInt(randomBelow(count)));
+  return [...new Set([...held, ...random])].sort((a, b) => (a < b ? -1 : 1));
+}
+
+function randomBelow(limit: number): number {
+  return systemRandom.bytes(6).readUIntBE(0, 6) % limit;
+}
+
+function booksText(breaches: readonly Breach[]): string {
+  if (breaches.length === 0) return `The books hold: ${RULES.length} rules, none broken.`;
+  return breaches
+    .flatMap(({ rule, says, rows, isMore }) => [
+      `${rule}: not so: ${says}`,
+      ...rows.map((row) => `  ${JSON.stringify(row, withoutBigints)}`),
+      ...(isMore ? ["  and more"] : []),
+    ])
+    .join("\n");
+}
+
+function chainText({ chainId, blockCount, differences }: ChainFindings): string {
+  if (differences.length === 0)
+    return `Chain ${chainId}: ${blockCount} blocks looked at, all as the chain says.`;
+  return [
+    `Chain ${chainId}: ${blockCount} blocks looked at, ${differences.length} differences`,
+    ...differences.map(
+      (each) =>
+        `  block ${each.blockNumber} ${each.kind} ${each.depositId ?? ""} the chain: ${each.chainSays ?? "nothing"}; we: ${each.weSay ?? "nothing"}`,
+    ),
+  ].join("\n");
+}
+
+function withoutBigints(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? Number(value) : value;
+}

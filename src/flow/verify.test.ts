@@ -1,0 +1,153 @@
+/** Errors are planted as only a superuser could, with every trigger off, and each has to be named. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { KnownAsset } from "../core/asset.ts";
+import { registerAddress } from "../merchants/address-store.ts";
+import { systemRandom } from "../runtime/random.ts";
+import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import {
+  addressOf,
+  assetOf,
+  atDepth,
+  blockOf,
+  blockWith,
+  CHAIN_ID,
+  MERCHANT_ID,
+  seedChain,
+  transferOf,
+} from "../testing/factory.ts";
+import { debitUser } from "./debit-user.ts";
+import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
+import { settleDeposits } from "./settle-deposits.ts";
+import { undoReorg } from "./undo-reorg.ts";
+import { checkBooks, RULES } from "./verify-store.ts";
+import { loadAddressWatch } from "./watch-addresses.ts";
+
+const alice = addressOf("alice");
+
+let test: TestDatabase;
+let asset: KnownAsset;
+
+/**
+ * Books with one of each: deposits credited, unlocked, reversed with a shortfall, credited again, pending; a debit; a
+ * receivable that a later credit repaid; three deliveries of a kind.
+ */
+beforeEach(async () => {
+  test = await createTestDatabase();
+  const known = await seedChain(test.database, [
+    assetOf({ policy: [{ upToBaseUnits: null, credit: atDepth(1), unlock: atDepth(3) }] }),
+  ]);
+  asset = known[0] as KnownAsset;
+  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
+  await test.database.query(
+    `INSERT INTO endpoints (id, merchant_id, url, events, secret)
+     VALUES ('end_all', $1, 'http://127.0.0.1', '{deposit.pending,deposit.credited}', '\\x00')`,
+    [MERCHANT_ID],
+  );
+  const context: IngestContext = {
+    database: test.database,
+    chainId: CHAIN_ID,
+    assets: new Map([[null, asset]]),
+    nativeSource: "value",
+    ownWallets: new Set(),
+    reorgWindow: 64,
+    watch: await loadAddressWatch(test.database, systemRandom),
+  };
+  const claim = (number: number, branch: string) => {
+    const block = blockOf(number, branch);
+    return { chainId: CHAIN_ID, number: block.number, hash: block.hash, leaseToken: 0n };
+  };
+  const step = async (number: number, branch = "A", parentBranch = branch) => {
+    const transfers = [transferOf({ to: alice, tx: `${number}`, amountBaseUnits: 100n })];
+    await ingestBlocks(context, claim(number - 1, parentBranch), [
+      blockWith(blockOf(number, branch, parentBranch), transfers),
+    ]);
+    await settleDeposits(test.database, CHAIN_ID);
+  };
+  for (const number of [1, 2, 3, 4]) await step(number);
+  const debit = { merchantId: MERCHANT_ID, userId: "alice", assetId: asset.id, key: "k", note: null };
+  await debitUser(test.database, { ...debit, amountBaseUnits: 150n });
+  await undoReorg(test.database, claim(4, "A"), blockOf(1));
+  await step(2, "B", "A");
+  await step(3, "B");
+  await step(5 - 1, "B");
+});
+afterEach(() => test.drop());
+
+/** Triggers off, as a superuser may; then on again. */
+async function plant(...statements: string[]): Promise<void> {
+  const tables = [
+    "ledger_entries",
+    "ledger_postings",
+    "ledger_accounts",
+    "deposits",
+    "events",
+    "deliveries",
+    "debits",
+  ];
+  await test.database.transaction(async (tx) => {
+    for (const table of tables) await tx.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
+    for (const statement of statements) await tx.query(statement);
+    for (const table of tables) await tx.query(`ALTER TABLE ${table} ENABLE TRIGGER ALL`);
+  });
+}
+
+const broken = async () => (await checkBooks(test.database)).map((breach) => breach.rule);
+
+/** By the rule that has to name it: what is planted. */
+const PLANTED: Readonly<Record<string, readonly string[]>> = {
+  credit_without_entry: ["UPDATE deposits SET generation = 9 WHERE status = 'unlocked'"],
+  entry_without_credit: ["UPDATE deposits SET status = 'pending' WHERE status = 'credited'"],
+  credit_of_other_amount: ["UPDATE deposits SET amount = amount + 1 WHERE status = 'credited'"],
+  unlock_out_of_step: ["DELETE FROM ledger_entries WHERE kind = 'unlock'"],
+  debit_out_of_step: ["UPDATE debits SET amount = amount + 1"],
+  entry_unbalanced: ["UPDATE ledger_postings SET amount = amount + 1 WHERE line = 0"],
+  posting_without_entry: ["DELETE FROM ledger_entries WHERE kind = 'debit'"],
+  balance_off: ["UPDATE ledger_accounts SET balance = balance + 5 WHERE kind = 'available'"],
+  reversal_astray: [
+    "UPDATE ledger_entries SET reverses = (SELECT id FROM ledger_entries WHERE kind = 'unlock' LIMIT 1) " +
+      "WHERE id = (SELECT id FROM ledger_entries WHERE kind = 'reversal' LIMIT 1)",
+  ],
+  event_missing: [
+    "DELETE FROM deliveries",
+    "DELETE FROM events WHERE id = (SELECT id FROM events WHERE sequence = 1 LIMIT 1)",
+  ],
+  event_of_other_status: ["UPDATE events SET type = 'deposit.held' WHERE type = 'deposit.credited'"],
+  delivery_missing: [
+    "DELETE FROM deliveries WHERE event_id = (SELECT id FROM events WHERE type = 'deposit.credited' ORDER BY id OFFSET 2 LIMIT 1)",
+  ],
+  custody_off: ["UPDATE deposits SET amount = amount + 1 WHERE status = 'unlocked'"],
+  cursor_off_branch: ["UPDATE block_refs SET hash = sha256(hash) WHERE number = 2"],
+};
+
+describe("verify", () => {
+  it("finds nothing in books with credits, unlocks, debits, reversals and repaid receivables", async () => {
+    expect(await checkBooks(test.database)).toEqual([]);
+    const kinds = await test.database.query<{ kind: string }>(
+      "SELECT kind FROM ledger_entries UNION SELECT kind FROM ledger_accounts ORDER BY 1",
+    );
+    expect(kinds.map((row) => row.kind)).toEqual([
+      "available",
+      "credit",
+      "custody",
+      "debit",
+      "locked",
+      "receivable",
+      "reversal",
+      "suspense",
+      "unlock",
+    ]);
+  });
+
+  it("has a planted error for each of its rules", () => {
+    expect(Object.keys(PLANTED).sort()).toEqual(RULES.map((rule) => rule.name).sort());
+  });
+
+  for (const [rule, statements] of Object.entries(PLANTED)) {
+    it(`names the offending rows of a planted error: ${rule}`, async () => {
+      await plant(...statements);
+      expect(await broken()).toContain(rule);
+      const [breach] = (await checkBooks(test.database)).filter((each) => each.rule === rule);
+      expect(breach?.rows.length).toBeGreaterThan(0);
+    });
+  }
+});
