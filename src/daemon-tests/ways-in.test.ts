@@ -1,8 +1,15 @@
 /** Ways value arrives: against the whole daemon, with transactions that a real node executed. */
-import { encodeFunctionData } from "viem";
+import {
+  encodeAbiParameters,
+  encodeDeployData,
+  encodeFunctionData,
+  keccak256,
+  parseAbiParameters,
+  parseSignature,
+} from "viem";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Address } from "../core/hex.ts";
-import { batcherAbi, contractCode, tokenAbi } from "../testing/contracts.ts";
+import { type Address, checksumAddress } from "../core/hex.ts";
+import { batcherAbi, contractCode, multisigAbi, relayAbi, tokenAbi } from "../testing/contracts.ts";
 import { addressOf } from "../testing/factory.ts";
 import { describeOnEachQueue } from "./queue-backends.ts";
 import { type Rig, startRig } from "./rig.ts";
@@ -38,6 +45,28 @@ describeOnEachQueue("ways value arrives", (backend) => {
       }),
     });
 
+  const deployMultisig = async (owners: readonly Address[]) =>
+    rig.anvil.deploy(
+      encodeDeployData({ abi: multisigAbi, bytecode: await contractCode("Multisig"), args: [owners] }),
+    );
+  /** What the first account signs, for anybody to bring to the relay. */
+  const signedPayment = async (relay: Address, to: Address, value: bigint) => {
+    const holder = rig.anvil.account(0);
+    const payment = encodeAbiParameters(parseAbiParameters("address, address, address, uint256, uint256"), [
+      relay,
+      rig.token.address,
+      to,
+      value,
+      0n,
+    ]);
+    const signed = parseSignature(await holder.signMessage({ message: { raw: keccak256(payment) } }));
+    return encodeFunctionData({
+      abi: relayAbi,
+      functionName: "pay",
+      args: [rig.token.address, holder.address, to, value, 27 + signed.yParity, signed.r, signed.s],
+    });
+  };
+
   it("D1: finds a native transfer with calldata, once", async () => {
     const alice = await rig.watch("alice");
     await rig.anvil.send({ to: alice, valueWei: ETHER, data: "0x6f72646572203137" });
@@ -64,6 +93,34 @@ describeOnEachQueue("ways value arrives", (backend) => {
     await rig.mineDeep();
     expect(await rig.summaryOf("bob")).toEqual(["unlocked 1 USDT", "unlocked 2 USDT"]);
     expect(await rig.balancesOf("bob")).toEqual({ USDT: [0n, 3_000_000n] });
+  });
+
+  it("D2: finds a token that a multisig pays once its second owner agrees, and one that a relay brings", async () => {
+    const erin = await rig.watch("erin");
+    const [holder, second, relayer] = [rig.anvil.account(0), rig.anvil.account(4), rig.anvil.account(5)];
+    const multisig = await deployMultisig([holder.address, second.address]);
+    await rig.anvil.transferToken(rig.token, multisig, 3_000_000n);
+    for (const owner of [holder, second]) {
+      await rig.anvil.send({
+        from: owner,
+        to: multisig,
+        data: encodeFunctionData({
+          abi: multisigAbi,
+          functionName: "confirm",
+          args: [rig.token.address, erin, 3_000_000n],
+        }),
+      });
+      await rig.anvil.mine();
+    }
+    const relay = await rig.anvil.deploy(await contractCode("Relay"));
+    await approve(relay, 4_000_000n);
+    await rig.anvil.send({ from: relayer, to: relay, data: await signedPayment(relay, erin, 4_000_000n) });
+    await rig.mineDeep();
+    expect(await rig.summaryOf("erin")).toEqual(["unlocked 3 USDT", "unlocked 4 USDT"]);
+    expect((await rig.depositsOf("erin")).map(({ from }) => from)).toEqual(
+      [multisig, holder.address].map((address) => checksumAddress(address)),
+    );
+    expect(await rig.balancesOf("erin")).toEqual({ USDT: [0n, 7_000_000n] });
   });
 
   it("D6: makes one deposit of each transfer in a transaction, of equal amounts too", async () => {

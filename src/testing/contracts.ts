@@ -27,6 +27,17 @@ export const batcherAbi = parseAbi([
   "function pay(Payment[] payments) payable",
 ]);
 
+/** Needs two different owners to confirm the same payment, and the tokens for it. */
+export const multisigAbi = parseAbi([
+  "constructor(address[] owners)",
+  "function confirm(address token, address to, uint256 value)",
+]);
+
+/** Takes a payment that its holder has signed (EIP-191 over the hash of relay, token, to, value, nonce). */
+export const relayAbi = parseAbi([
+  "function pay(address token, address from, address to, uint256 value, uint8 v, bytes32 r, bytes32 s)",
+]);
+
 export const forwarderAbi = parseAbi([
   "function forward(address to) payable",
   "function forwardAndRevertInside(address to) payable",
@@ -57,6 +68,8 @@ export const CONTRACTS = [
   "RefusingToken",
   "Forger",
   "Batcher",
+  "Multisig",
+  "Relay",
   "Forwarder",
   "Leaver",
   "Maker",

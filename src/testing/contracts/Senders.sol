@@ -24,6 +24,40 @@ contract Batcher {
     }
 }
 
+/// Pays out of its own tokens once two of its owners have said so; whoever is second makes the payment.
+contract Multisig {
+    mapping(address => bool) private isOwner;
+    mapping(bytes32 => address) private firstToConfirm;
+
+    constructor(address[] memory owners) {
+        for (uint256 i = 0; i < owners.length; i++) isOwner[owners[i]] = true;
+    }
+
+    function confirm(Token token, address to, uint256 value) external {
+        require(isOwner[msg.sender], "not an owner");
+        bytes32 payment = keccak256(abi.encode(token, to, value));
+        address first = firstToConfirm[payment];
+        if (first == address(0)) {
+            firstToConfirm[payment] = msg.sender;
+        } else {
+            require(first != msg.sender, "one owner twice");
+            require(token.transfer(to, value));
+        }
+    }
+}
+
+/// Carries out what a holder has signed; anybody may bring it and pays the gas.
+contract Relay {
+    mapping(address => uint256) public nonces;
+
+    function pay(Token token, address from, address to, uint256 value, uint8 v, bytes32 r, bytes32 s) external {
+        bytes32 payment = keccak256(abi.encode(address(this), token, to, value, nonces[from]++));
+        bytes32 digest = keccak256(abi.encodePacked("\x19Ethereum Signed Message:\n32", payment));
+        require(ecrecover(digest, v, r, s) == from, "not signed by the holder");
+        require(token.transferFrom(from, to, value));
+    }
+}
+
 /// Sends what it was sent on, in an inner call.
 contract Forwarder {
     receive() external payable {}
