@@ -10,7 +10,11 @@ import { PrismaClient } from "./generated/client.ts";
 
 /** Runs one statement. Stores take it as their first parameter: inside a transaction they get the transaction. */
 export interface Sql {
-  query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /**
+   * @param name for a statement that is run all the time and takes longer to plan than to run: each connection parses
+   *   and plans it once under this name. One text for each name.
+   */
+  query<Row extends object>(text: string, values?: readonly unknown[], name?: string): Promise<Row[]>;
 }
 
 export interface Database extends Sql {
@@ -80,7 +84,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   return {
     prisma,
     pool,
-    query: async (text, values) => run(pool, text, values),
+    query: async (text, values, name) => run(pool, text, values, name),
     transaction: (work) => transaction(pool, work),
     close: async () => {
       await prisma.$disconnect();
@@ -110,7 +114,7 @@ async function transaction<Result>(pool: pg.Pool, work: (tx: Sql) => Promise<Res
   client.on("error", noteBroken);
   try {
     await run(client, "BEGIN");
-    const result = await work({ query: (text, values) => run(client, text, values) });
+    const result = await work({ query: (text, values, name) => run(client, text, values, name) });
     await run(client, "COMMIT");
     return result;
   } catch (rawError) {
@@ -129,9 +133,15 @@ async function run<Row extends object>(
   connection: pg.Pool | pg.PoolClient,
   text: string,
   values?: readonly unknown[],
+  name?: string,
 ): Promise<Row[]> {
   try {
-    const result = await connection.query<Row>(text, values === undefined ? undefined : [...values]);
+    const query = {
+      text,
+      values: values === undefined ? [] : [...values],
+      ...(name === undefined ? {} : { name }),
+    };
+    const result = await connection.query<Row>(query);
     return result.rows;
   } catch (rawError) {
     throw translate(rawError);

@@ -60,7 +60,7 @@ export interface Claims {
   readonly deliveries: readonly ClaimedDelivery[];
   /** Where the next claim goes on; `null` when every endpoint after `after` had its turn. */
   readonly next: string | null;
-  /** Some endpoint gave all that was asked of it, so it may have more. */
+  /** Some endpoint gave about all that was asked of it, so it may have more. */
   readonly mayHaveMore: boolean;
 }
 
@@ -74,9 +74,14 @@ const WINDOW = 500;
  *          however many rows an endpoint has
  * ready    those of them with a row to attempt now, enabled, not paused, and with room left in this process; one
  *          attempt at a time of those whose pause is over, until one succeeds
- * picked   the same share from each, in turn, oldest first; locked, passing over what others are claiming
+ * looked   and the commit does not wait for the disk: a claim that is lost with the server is a callback that is made again
+ * picked   the same share from each, in turn; locked, passing over what others are claiming. One half of it is what is
+ *          due longest, the other what became due last: behind a million that wait, what happens now is told now, and
+ *          what is old still gets nearer
  */
-const CLAIM = `
+const TO_ATTEMPT = `d.state = 'due' AND d.next_attempt_at <= now()
+          AND (d.claimed_until IS NULL OR d.claimed_until <= now())`;
+export const CLAIM = `
   WITH RECURSIVE scanned AS (
     (SELECT endpoint_id, next_attempt_at, 1 AS position FROM deliveries
      WHERE state = 'due' AND endpoint_id > $1 ORDER BY endpoint_id, next_attempt_at LIMIT 1)
@@ -97,18 +102,21 @@ const CLAIM = `
       AND (p.paused_until IS NULL OR p.paused_until <= now())
     LEFT JOIN unnest($4::text[], $5::integer[]) AS known(id, free) ON known.id = p.id
     WHERE s.next_attempt_at <= now() AND coalesce(known.free, $3) > 0 AND EXISTS (
-      SELECT FROM deliveries d WHERE d.endpoint_id = p.id AND d.state = 'due' AND d.next_attempt_at <= now()
-        AND (d.claimed_until IS NULL OR d.claimed_until <= now())
+      SELECT FROM deliveries d WHERE d.endpoint_id = p.id AND ${TO_ATTEMPT}
     )
   ), shares AS (
     SELECT *, least(free, ceil($2::numeric / count(*) OVER ()))::integer AS share FROM ready ORDER BY id
   ), picked AS MATERIALIZED (
     SELECT due.id AS delivery_id, s.* FROM shares s CROSS JOIN LATERAL (
-      SELECT d.id FROM deliveries d
-      WHERE d.endpoint_id = s.id AND d.state = 'due' AND d.next_attempt_at <= now()
-        AND (d.claimed_until IS NULL OR d.claimed_until <= now())
-      ORDER BY d.next_attempt_at LIMIT s.share
-      FOR NO KEY UPDATE SKIP LOCKED
+      SELECT oldest.id FROM (
+        SELECT d.id FROM deliveries d WHERE d.endpoint_id = s.id AND ${TO_ATTEMPT}
+        ORDER BY d.next_attempt_at LIMIT s.share - s.share / 2 FOR NO KEY UPDATE SKIP LOCKED
+      ) oldest
+      UNION
+      SELECT newest.id FROM (
+        SELECT d.id FROM deliveries d WHERE d.endpoint_id = s.id AND ${TO_ATTEMPT}
+        ORDER BY d.next_attempt_at DESC LIMIT s.share / 2 FOR NO KEY UPDATE SKIP LOCKED
+      ) newest
     ) due
     LIMIT $2::integer
   ), claimed AS (
@@ -118,7 +126,7 @@ const CLAIM = `
     RETURNING d.id AS delivery_id, d.attempt, d.schedule_base, d.event_id, p.id AS endpoint_id, p.merchant_id, p.url,
       p.secret, p.signature, p.previous_secret, p.previous_signature, p.headers, p.schedule_ms, p.is_probe, p.share
   ), looked AS (
-    SELECT max(position) AS count, max(endpoint_id) AS last FROM scanned
+    SELECT max(position) AS count, max(endpoint_id) AS last, set_config('synchronous_commit', 'off', true) FROM scanned
   )
   SELECT looked.count AS looked_count, looked.last AS looked_last, c.*, e.type AS event_type, e.body,
     extract(epoch FROM clock_timestamp() - e.created_at)::double precision * 1000 AS event_age_ms,
@@ -158,14 +166,15 @@ interface ClaimRow {
  * `null`; a round from `after: ""` to `null` that claimed nothing means that nothing is due.
  */
 export async function claimDeliveries(sql: Sql, request: ClaimRequest): Promise<Claims> {
-  const rows = await sql.query<ClaimRow>(CLAIM, [
+  const values = [
     request.after,
     request.limit,
     request.perEndpoint,
     [...request.freeByEndpoint.keys()],
     [...request.freeByEndpoint.values()],
     request.leaseMs,
-  ]);
+  ];
+  const rows = await sql.query<ClaimRow>(CLAIM, values, "claim deliveries");
   const deliveries = rows.flatMap((row) => (row.delivery_id === null ? [] : [toClaim(row.delivery_id, row)]));
   return { deliveries, next: nextAfter(rows, deliveries, request.limit), mayHaveMore: isAnyShareFull(rows) };
 }
@@ -181,10 +190,11 @@ function nextAfter(
   return row?.looked_count === WINDOW ? row.looked_last : null;
 }
 
+/** Half is full: of deliveries that became due at the same time, both halves of a share may be the same ones. */
 function isAnyShareFull(rows: readonly ClaimRow[]): boolean {
   const taken = new Map<string, number>();
   for (const { endpoint_id } of rows) taken.set(endpoint_id, (taken.get(endpoint_id) ?? 0) + 1);
-  return rows.some((row) => row.delivery_id !== null && (taken.get(row.endpoint_id) ?? 0) >= row.share);
+  return rows.some((row) => row.delivery_id !== null && (taken.get(row.endpoint_id) ?? 0) * 2 >= row.share);
 }
 
 function toClaim(deliveryId: string, row: ClaimRow): ClaimedDelivery {

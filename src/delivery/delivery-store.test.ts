@@ -3,7 +3,13 @@ import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
 import { type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
-import { type ClaimedDelivery, type ClaimRequest, claimDeliveries, releaseClaims } from "./claim-store.ts";
+import {
+  CLAIM,
+  type ClaimedDelivery,
+  type ClaimRequest,
+  claimDeliveries,
+  releaseClaims,
+} from "./claim-store.ts";
 import { countBacklog, getDelivery, listDeliveries } from "./delivery-list-store.ts";
 import { failDeliveriesOfDeletedEndpoints, nextAttemptInMs } from "./delivery-store.ts";
 import { type RecordedAttempt, recordOutcomes } from "./outcome-store.ts";
@@ -169,16 +175,54 @@ describe("claimDeliveries", () => {
     });
   });
 
-  it("takes an endpoint's oldest first", async () => {
+  it("takes half of an endpoint's share from what is due longest, half from what became due last", async () => {
     await insertEndpoints("end_a");
-    await insertDeliveries(test.database, ["end_a"], 3);
-    const ids = await test.database.query<{ id: string }>(
+    await insertDeliveries(test.database, ["end_a"], 9);
+    const aged = await test.database.query<{ id: string }>(
       `UPDATE deliveries d SET next_attempt_at = now() - n * interval '1 minute'
        FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM deliveries) o WHERE d.id = o.id RETURNING d.id`,
     );
-    const newestId = ids.map(({ id }) => id).sort()[0];
-    const claimed = await claim({ limit: 2 });
-    expect(claimed.map(({ deliveryId }) => deliveryId)).not.toContain(newestId);
+    const newestFirst = aged.map(({ id }) => id).sort();
+    const [newest, ...others] = newestFirst;
+    const claimed = async (limit: number) =>
+      (await claim({ limit })).map(({ deliveryId }) => deliveryId).sort();
+    expect(await claimed(1)).toEqual(others.slice(-1));
+    expect(await claimed(3)).toEqual([newest, ...others.slice(-3, -1)].sort());
+    expect(await claimed(100)).toEqual(others.slice(0, -3));
+  });
+
+  it("G4: reads no more for a fresh delivery behind a backlog of a hundred thousand, its endpoint's or others'", async () => {
+    await insertEndpoints("end_backlog", "end_disabled", "end_fresh", "end_waiting");
+    const backlog = ["end_backlog", "end_disabled", "end_waiting"];
+    await insertDeliveries(test.database, backlog, 33_334);
+    await test.database.query(
+      `UPDATE deliveries SET next_attempt_at = now() + CASE endpoint_id WHEN 'end_waiting' THEN 100 ELSE -1 END
+         * (1 + random() * 3600) * interval '1 second'`,
+    );
+    await test.database.query(
+      "UPDATE endpoints SET status = 'disabled', disabled_reason = 'by_merchant' WHERE id = 'end_disabled'",
+    );
+    await test.database.query("VACUUM ANALYZE deliveries");
+    await insertDeliveries(test.database, ["end_fresh", "end_backlog"]);
+
+    const explained = await test.database.query<{ "QUERY PLAN": [{ Plan: Record<string, number> }] }>(
+      `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${CLAIM}`,
+      ["", 128, 2, ["end_backlog"], [32], 60_000],
+    );
+    const plan = explained[0]?.["QUERY PLAN"][0].Plan;
+    // 34 rows are claimed, with some 30 pages each: their own, their index entries' and their events'.
+    expect((plan?.["Shared Hit Blocks"] ?? 0) + (plan?.["Shared Read Blocks"] ?? 0)).toBeLessThan(2_000);
+    await expireClaims();
+    const claimed = await claim({
+      limit: 128,
+      perEndpoint: 2,
+      freeByEndpoint: new Map([["end_backlog", 32]]),
+    });
+    const [fresh] = await test.database.query<{ id: string }>(
+      "SELECT id FROM deliveries WHERE endpoint_id = 'end_backlog' ORDER BY next_attempt_at DESC LIMIT 1",
+    );
+    expect(perEndpoint(claimed)).toEqual({ end_backlog: 32, end_fresh: 1 });
+    expect(claimed.map(({ deliveryId }) => deliveryId)).toContain(fresh?.id);
   });
 
   it("G4: goes round: with more endpoints than a claim takes, each has its turn before any has two", async () => {

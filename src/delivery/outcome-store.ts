@@ -43,6 +43,8 @@ export interface DisabledEndpoint {
 }
 
 /**
+ * setting  the commit does not wait for the disk: an outcome that is lost with the server, its notices with it, is a
+ *          callback that is made again under the same id
  * moved    the outcomes that are taken, each fenced by its attempt's number; and logged
  * told     what they say of each endpoint; not of the URL that it had before
  * locked   the endpoints for which that changes anything, in the order of their ids, so that no two recorders can wait
@@ -57,13 +59,15 @@ const RECORD = `
         $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[])
       AS o(delivery_id, attempt, state, wait_ms, gone, url, started_ms_ago, duration_ms, http_status, error, error_code,
         response_body, dns_ms, connect_ms, tls_ms, first_byte_ms, pause_ms)
+  ), setting AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
   ), moved AS (
     UPDATE deliveries d SET
       state = o.state,
       claimed_until = NULL,
       next_attempt_at = CASE o.state WHEN 'due' THEN now() + o.wait_ms * interval '1 millisecond' ELSE d.next_attempt_at END,
       finished_at = CASE o.state WHEN 'due' THEN NULL ELSE now() END
-    FROM outcome o
+    FROM outcome o, setting
     WHERE d.id = o.delivery_id AND d.attempt = o.attempt AND d.state = 'due'
     RETURNING d.endpoint_id, o.*
   ), logged AS (
@@ -129,7 +133,7 @@ export async function recordOutcomes(
   attempts: readonly RecordedAttempt[],
   policy: RecordPolicy,
 ): Promise<RecordResult> {
-  const rows = await sql.query<RecordRow>(RECORD, [
+  const values = [
     ...columnsOf(attempts),
     FAILING_APART_MS,
     FAILURES_TO_PAUSE,
@@ -137,7 +141,8 @@ export async function recordOutcomes(
     FIRST_PAUSE_MS,
     policy.fraction,
     policy.disableAfterMs,
-  ]);
+  ];
+  const rows = await sql.query<RecordRow>(RECORD, values, "record outcomes");
   return {
     deliveryIds: new Set(rows.flatMap((row) => row.delivery_id ?? [])),
     disabled: rows.flatMap(toDisabled),

@@ -37,11 +37,17 @@ export function createLogger(level: LogLevel): Logger {
 export const silentLogger: Logger = createLogger("silent");
 
 function wrap(logger: pino.Logger): Logger {
+  // A line that nobody reads costs nothing.
+  const at =
+    (level: Exclude<LogLevel, "silent">) =>
+    (sentence: string, fields: LogFields = {}): void => {
+      if (logger.isLevelEnabled(level)) logger[level](plain(fields), sentence);
+    };
   return {
-    debug: (sentence, fields = {}) => logger.debug(plain(fields), sentence),
-    info: (sentence, fields = {}) => logger.info(plain(fields), sentence),
-    warn: (sentence, fields = {}) => logger.warn(plain(fields), sentence),
-    error: (sentence, fields = {}) => logger.error(plain(fields), sentence),
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
     with: (fields) => wrap(logger.child(plain(fields))),
   };
 }
