@@ -50,8 +50,8 @@ export interface CommandResult {
 
 const READY_TIMEOUT_MS = 60_000;
 
-/** Of tests only: 32 bytes. */
-const SECRET_KEY = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+/** Of tests only: 32 bytes. Endpoint secrets of a daemon on a database that is not embedded are sealed under it. */
+export const DAEMON_SECRET_KEY = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 export async function createDaemon(config: DaemonConfig): Promise<Daemon> {
   const folder = await mkdtemp(join(tmpdir(), "depositd-daemon-"));
@@ -67,7 +67,7 @@ export async function createDaemon(config: DaemonConfig): Promise<Daemon> {
   let listening: string | undefined;
   let key: string | undefined;
   // With the embedded database the key file is part of what is tested.
-  const env: Record<string, string> = isEmbedded ? {} : { DEPOSITD_SECRET_KEY: SECRET_KEY };
+  const env: Record<string, string> = isEmbedded ? {} : { DEPOSITD_SECRET_KEY: DAEMON_SECRET_KEY };
   const run = (args: readonly string[], options: Partial<LaunchOptions> = {}) =>
     launch([...args, "--config", configFile], { cwd: folder, ...options, env: { ...env, ...options.env } });
 
