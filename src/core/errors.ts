@@ -39,6 +39,7 @@ export const ERROR_CODES = [
   "embedded_database_failed",
   "queue_unreachable",
   "asset_changed",
+  "token_mismatch",
   // nodes
   "node_unreachable",
   "node_rate_limited",

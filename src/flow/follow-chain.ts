@@ -15,6 +15,7 @@ import { getChainState, haltChain } from "../scanner/chain-store.ts";
 import { findCommonAncestor } from "../scanner/common-ancestor.ts";
 import { reconcile } from "../scanner/reconcile.ts";
 import { catchUp, ingestNext } from "./catch-up.ts";
+import { checkTokens } from "./check-tokens.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import type { LocalChain } from "./local-chain.ts";
 import { noteHead } from "./note-head.ts";
@@ -38,6 +39,7 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
   try {
     // Before the first block, and before a cursor says that the chain is followed.
     await parts.nodes.expectTraces(signal);
+    await checkTokens(parts, signal);
     await restoreVerification(parts.database, parts.nodes);
     const local = await openLocalChain(parts, leaseToken, signal);
     witnesses = watchWitnesses(parts, local);

@@ -6,6 +6,7 @@
  */
 import type { BlockHeader } from "../core/chain.ts";
 import { DepositdError, TemporaryError } from "../core/errors.ts";
+import type { Address } from "../core/hex.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { Logger } from "../runtime/logger.ts";
@@ -23,6 +24,7 @@ import type { NodeStatus } from "./node-record.ts";
 import type { NodeProbe } from "./probe.ts";
 import { proveSomeBlocks } from "./prove-some-blocks.ts";
 import type { Purpose } from "./request-limit.ts";
+import type { TokenWords } from "./token-words.ts";
 
 export interface ChainNodes extends ChainQuestions {
   readonly chainId: number;
@@ -40,6 +42,8 @@ export interface ChainNodes extends ChainQuestions {
    * @throws {FatalError} `node_method_missing` when inner calls are wanted, and no node offers traces
    */
   expectTraces(signal?: AbortSignal): Promise<void>;
+  /** What a token's contract says of itself, as one node tells it. */
+  tokenWords(token: Address, signal?: AbortSignal): Promise<TokenWords>;
   /**
    * Asks every node for its chain id anew.
    *
@@ -114,6 +118,14 @@ export function createChainNodes(options: ChainNodesOptions): ChainNodes {
     nodes: () => nodes.map((node, index) => ({ ...node.status(), isLeading: index === watch.leader() })),
     probe: (signal) => Promise.all(nodes.map((node) => node.probe(signal))),
     expectTraces: (signal) => expectTraces(nodes, chain.id, signal),
+    tokenWords: (token, signal) =>
+      failover(
+        {
+          order: ordersFor("head", { nodes, watch }).leaderFirst,
+          question: (node) => node.tokenWords(token, signal),
+        },
+        signal,
+      ),
     recheckChainId: (signal) => recheckAll(nodes, signal),
     onHint: (listener) => hints.listen((header, node) => listener(header, node === watch.leader())),
     close: async () => {

@@ -6,7 +6,7 @@
  */
 import type { BlockHeader, FinalityTag } from "../core/chain.ts";
 import { DepositdError, FatalError, TemporaryError } from "../core/errors.ts";
-import type { Hash } from "../core/hex.ts";
+import type { Address, Hash } from "../core/hex.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { AnswerRefused } from "./answer.ts";
@@ -31,6 +31,7 @@ import { findTraces, type NodeProbe, probeNode } from "./probe.ts";
 import type { BlockProof } from "./proof/proof-level.ts";
 import { createRequestGate } from "./request-gate.ts";
 import { createRequestLimit, type Purpose } from "./request-limit.ts";
+import { askTokenWords, type TokenWords } from "./token-words.ts";
 
 export interface NodeOptions {
   readonly url: string;
@@ -76,6 +77,8 @@ export interface ChainNode {
   recheckChainId(signal?: AbortSignal): Promise<void>;
   /** @throws {FatalError} `node_method_missing` when inner calls are wanted, and it offers no traces */
   expectTraces(signal?: AbortSignal): Promise<void>;
+  /** What a token's contract says of itself. */
+  tokenWords(token: Address, signal?: AbortSignal): Promise<TokenWords>;
   /** It said lately that it offers none, though they are wanted. */
   lacksTraces(): boolean;
   /** Questions for catching up that are not answered yet, in parts of its limit. */
@@ -179,6 +182,7 @@ export function createNode(options: NodeOptions): ChainNode {
       await answering(async () => findTraces(source, await askHead(source.ask, signal), signal), signal);
       tracesMissedAt = Number.NEGATIVE_INFINITY;
     },
+    tokenWords: (token, signal) => answering(() => askTokenWords(source.ask, token, signal), signal),
     lacksTraces,
     load: () => backfillCount / limit.status().limit,
     status: () => ({ ...record.status(), lacksTraces: lacksTraces(), requests: limit.status() }),

@@ -319,3 +319,16 @@ describe("secrets", () => {
     expect((await read(withChain(rest))).chains[0]).toMatchObject({ verification: "auto", witnesses: 1 });
   });
 });
+
+test("E4: refuses two assets on one contract, however its address is written", async () => {
+  const token = (currency: string, address: string) =>
+    `  - { currency: ${currency}, address: "${address}", decimals: 6, minimum: "1" }`;
+  const chain = withChain(
+    `confirmations: 12\ntokens:\n${token("USDT", USDT)}\n${token("USDX", USDT.toLowerCase())}\n${token("USDC", USDC)}`,
+  );
+  expect(await faultsOf(chain)).toEqual([
+    expect.stringMatching(
+      /^chains\[0\]\.tokens\[1\]\.address: this token's contract stands here a second time/,
+    ),
+  ]);
+});
