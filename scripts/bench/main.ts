@@ -9,6 +9,8 @@ import { parseArgs } from "node:util";
 import { benchAddresses } from "./addresses.ts";
 import { startBenchServer } from "./bench-database.ts";
 import type { BenchGroup } from "./bench-parts.ts";
+import { benchCallbackFairness } from "./callback-fairness.ts";
+import { benchCallbackLatency } from "./callback-latency.ts";
 import { benchCallbacks } from "./callbacks.ts";
 import { benchCatchUp } from "./catch-up.ts";
 import { benchIdleHeads } from "./idle-heads.ts";
@@ -24,6 +26,8 @@ const GROUPS: Readonly<Record<string, BenchGroup>> = {
   d: benchCallbacks,
   e: benchAddresses,
   f: benchIdleHeads,
+  g: benchCallbackLatency,
+  h: benchCallbackFairness,
 };
 
 const RESULTS = fileURLToPath(new URL("../../bench/results/", import.meta.url));

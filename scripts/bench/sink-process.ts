@@ -1,6 +1,6 @@
 /**
- * A program: a merchant that takes every callback at once. `node --import tsx sink-process.ts` prints its URL, keeps
- * what comes to `/kept` and gives it out at `GET /kept`, and ends when its standard input does.
+ * A program: a merchant that takes every callback at once, but for those to `/hang`. `node --import tsx sink-process.ts`
+ * prints its URL, keeps what comes to `/kept` and gives it out at `GET /kept`, and ends when its standard input does.
  */
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -18,6 +18,7 @@ const server = createServer((request, response) => {
   const chunks: Buffer[] = [];
   request.on("data", (chunk: Buffer) => chunks.push(chunk));
   request.on("end", () => {
+    if (request.url === "/hang") return;
     if (request.url === "/kept") keep(Buffer.concat(chunks));
     response.writeHead(204).end();
   });
