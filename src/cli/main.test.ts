@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { authenticateApiKey } from "../merchants/api-key-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
+import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createDatabase, createTestDatabase, dropDatabase, type TestDatabase } from "../testing/database.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -198,6 +199,7 @@ describe("status", () => {
       ],
       deposits: [],
       deliveries: { dueCount: 0, waitingCount: 0, oldestCreatedAt: null },
+      endpoints: { enabled: 0, failing: 0, paused: 0, disabled: 0 },
     });
     const text = await depositd(["status", ...config]);
     expect(text.stdout).toMatch(
@@ -251,6 +253,48 @@ describe("doctor", () => {
     ]);
     expect(failed[2]?.found).toContain("31337");
     expect(failed.every((finding) => finding.advice !== null)).toBe(true);
+  });
+});
+
+describe("callbacks", () => {
+  const key = (bytes: string) => ({ DEPOSITD_SECRET_KEY: bytes.repeat(32) });
+
+  test("G1: are replayed by time and state, and what cannot be meant is refused", async () => {
+    const config = ["--config", await configFile("replay.yaml")];
+    await insertEndpoint(db.database, "https://shop.example/");
+    await insertDeliveries(db.database, ["end_test"], 3);
+    await db.database.query("UPDATE deliveries SET state = 'failed', finished_at = now()");
+    await insertDeliveries(db.database, ["end_test"], 2);
+    await db.database.query(
+      "UPDATE deliveries SET state = 'delivered', finished_at = now() WHERE state = 'due'",
+    );
+    const replay = (...more: string[]) => depositd(["replay", "--endpoint", "end_test", ...more, ...config]);
+    const done = await replay("--since", "1h", "--status", "failed", "--json");
+    expect(JSON.parse(done.stdout)).toMatchObject({
+      endpointId: "end_test",
+      deliveries: 3,
+      statuses: ["failed"],
+    });
+    const [row] = await db.database.query(
+      "SELECT count(*)::integer AS due FROM deliveries WHERE state = 'due'",
+    );
+    expect(row).toEqual({ due: 3 });
+    expect(await replay("--since", "yesterday")).toMatchObject({ exitCode: 2 });
+    expect(await replay("--since", "1h", "--status", "due")).toMatchObject({ exitCode: 2 });
+    expect(await depositd(["replay", "--endpoint", "end_none", "--since", "1h", ...config])).toMatchObject({
+      exitCode: 1,
+    });
+  });
+
+  test("G6: have their secrets sealed under a new key, with the old one at hand and not without", async () => {
+    const config = ["--config", await configFile("reseal.yaml")];
+    const reseal = (env: Record<string, string>) => depositd(["secrets", "reseal", "--json", ...config], env);
+    const old = { DEPOSITD_OLD_SECRET_KEYS: "07".repeat(32) };
+    const without = await reseal(key("08"));
+    expect(without.exitCode).not.toBe(0);
+    expect(without.stderr).toContain("secret_key_wrong");
+    expect(JSON.parse((await reseal({ ...key("08"), ...old })).stdout)).toEqual({ endpoints: 1 });
+    expect(JSON.parse((await reseal(key("08"))).stdout)).toEqual({ endpoints: 0 });
   });
 });
 

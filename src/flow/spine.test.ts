@@ -147,6 +147,23 @@ describe("ingesting", () => {
     expect(rows).toEqual([{ status: "ignored", reason: "below_minimum", count: 10_000 }]);
   });
 
+  it("G1: makes a callback due at once, or as much later as its endpoint's schedule begins", async () => {
+    await test.database.query(
+      `INSERT INTO endpoints (id, merchant_id, url, events, secret, first_delay_ms)
+       VALUES ('end_now', $1, 'http://127.0.0.1', $2, '\\x00', 0), ('end_later', $1, 'http://127.0.0.1', $2, '\\x00', 60000)`,
+      [MERCHANT_ID, DEFAULT_EVENT_TYPES],
+    );
+    await ingest(blockOf(0), blockWith(blockOf(1), [transferOf({ to: alice, tx: "1" })]));
+    const rows = await test.database.query(
+      `SELECT endpoint_id, extract(epoch FROM next_attempt_at - created_at)::integer AS seconds
+       FROM deliveries ORDER BY seconds`,
+    );
+    expect(rows).toEqual([
+      { endpoint_id: "end_now", seconds: 0 },
+      { endpoint_id: "end_later", seconds: 60 },
+    ]);
+  });
+
   it("D6: makes one deposit of each transfer in a transaction, equal amounts too", async () => {
     const transfers = [0, 1, 2].map((n) =>
       transferOf({ to: alice, tx: "1", source: `log:${n}`, token: USDT }),

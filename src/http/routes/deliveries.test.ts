@@ -238,6 +238,30 @@ describe("the feed", () => {
   });
 });
 
+describe("/metrics", () => {
+  test("counts endpoints by how they are", async () => {
+    const [, failing, paused, disabled] = [
+      await makeEndpoint(),
+      await makeEndpoint(),
+      await makeEndpoint(),
+      await makeEndpoint(),
+    ];
+    await db.database.query("UPDATE endpoints SET failing_since = now() WHERE id = ANY ($1)", [
+      [failing, paused],
+    ]);
+    await db.database.query("UPDATE endpoints SET paused_until = now() + interval '1 hour' WHERE id = $1", [
+      paused,
+    ]);
+    await api.call("PATCH", `/v1/endpoints/${disabled}`, { body: { status: "disabled" } });
+    const { text } = await api.call("GET", "/metrics", { key: null });
+    const counts = [...text.matchAll(/^depositd_endpoints\{state="(\w+)"\} (\d+)$/gm)].map(([, state, n]) => [
+      state,
+      n,
+    ]);
+    expect(Object.fromEntries(counts)).toEqual({ enabled: "3", failing: "2", paused: "1", disabled: "1" });
+  });
+});
+
 describe("an endpoint that is enabled", () => {
   test("G5: gets what was kept, or not, as the merchant says", async () => {
     const [wanting, skipping] = [await makeEndpoint(), await makeEndpoint()];
