@@ -1,15 +1,8 @@
 /** The whole daemon, killed again and again at random moments while deposits arrive and blocks are mined. */
-import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Address } from "../core/hex.ts";
-import { systemClock } from "../runtime/clock.ts";
-import { waitFor } from "../testing/wait-for.ts";
-import { expectAgreement } from "./agreement.ts";
+import { afterAll, beforeAll, it } from "vitest";
+import { killAgainAndAgain } from "./kill-rounds.ts";
 import { describeOnEachQueue } from "./queue-backends.ts";
 import { type Rig, startRig } from "./rig.ts";
-import { seeded, startTraffic } from "./traffic.ts";
-
-const KILLS = 30;
-const USERS = 6;
 
 describeOnEachQueue("a daemon that is killed", (backend) => {
   let rig: Rig;
@@ -22,57 +15,6 @@ describeOnEachQueue("a daemon that is killed", (backend) => {
   });
 
   it("H2: credits once and tells all across 30 kills at random moments", { timeout: 180_000 }, async () => {
-    const random = seeded(20_261_123);
-    const users: Record<string, Address> = {};
-    for (let index = 0; index < USERS; index++) users[`user-${index}`] = await rig.watch(`user-${index}`);
-    const traffic = startTraffic(rig, {
-      users: Object.values(users),
-      random: seeded(7),
-      pauseMs: 40,
-      reorgShare: 0.1,
-    });
-    for (let kill = 0; kill < KILLS; kill++) {
-      await untilRandomMoment(rig, random);
-      await rig.daemon.kill("SIGKILL");
-      await rig.expireHolds();
-      await rig.daemon.launch();
-    }
-    await traffic.stop();
-    await rig.daemon.ready();
-    await rig.mineDeep();
-    expect(traffic.sent()).toBeGreaterThan(KILLS);
-    await expectAgreement(rig, users);
+    await killAgainAndAgain(rig, 30, 20_261_123);
   });
 });
-
-/** What a write transaction of the daemon may be at: its statement names one of these tables. */
-const AIMS = [
-  "block_refs",
-  "INTO deposits",
-  "UPDATE deposits",
-  "ledger_accounts",
-  "ledger_entries",
-  "INTO events",
-  "COMMIT",
-];
-
-/** One kill in five comes while the daemon starts, two some time after, two in the middle of a write transaction. */
-async function untilRandomMoment(rig: Rig, random: () => number): Promise<void> {
-  const process = rig.daemon.process();
-  const kind = random();
-  if (kind < 0.2) return systemClock.sleep(random() * 1_000);
-  await process.line(({ msg }) => msg === "Took the lease");
-  if (kind < 0.6) return systemClock.sleep(random() * 400);
-  const aim = AIMS[Math.floor(random() * AIMS.length)] ?? "";
-  // A statement that is too quick to be seen is as good a moment as any other.
-  await waitFor(() => isWriting(rig, aim), { timeoutMs: 1_500, intervalMs: 0 }).catch(() => undefined);
-}
-
-async function isWriting(rig: Rig, aim: string): Promise<boolean> {
-  const rows = await rig.test.database.query(
-    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'depositd'
-       AND backend_xid IS NOT NULL AND strpos(query, $1) > 0`,
-    [aim],
-  );
-  return rows.length > 0;
-}

@@ -1,0 +1,65 @@
+/** Kills a daemon again and again at random moments while deposits arrive and blocks are mined, then looks at the books. */
+import { expect } from "vitest";
+import type { Address } from "../core/hex.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { waitFor } from "../testing/wait-for.ts";
+import { expectAgreement } from "./agreement.ts";
+import type { Rig } from "./rig.ts";
+import { seeded, startTraffic } from "./traffic.ts";
+
+const USERS = 6;
+
+export async function killAgainAndAgain(rig: Rig, kills: number, seed: number): Promise<void> {
+  const random = seeded(seed);
+  const users: Record<string, Address> = {};
+  for (let index = 0; index < USERS; index++) users[`user-${index}`] = await rig.watch(`user-${index}`);
+  const traffic = startTraffic(rig, {
+    users: Object.values(users),
+    random: seeded(7),
+    pauseMs: 40,
+    reorgShare: 0.1,
+  });
+  for (let kill = 0; kill < kills; kill++) {
+    await untilRandomMoment(rig, random);
+    await rig.daemon.kill("SIGKILL");
+    await rig.expireHolds();
+    await rig.daemon.launch();
+  }
+  await traffic.stop();
+  await rig.daemon.ready();
+  await rig.mineDeep();
+  expect(traffic.sent()).toBeGreaterThan(kills);
+  await expectAgreement(rig, users);
+}
+
+/** What a write transaction of the daemon may be at: its statement names one of these tables. */
+const AIMS = [
+  "block_refs",
+  "INTO deposits",
+  "UPDATE deposits",
+  "ledger_accounts",
+  "ledger_entries",
+  "INTO events",
+  "COMMIT",
+];
+
+/** One kill in five comes while the daemon starts, two some time after, two in the middle of a write transaction. */
+async function untilRandomMoment(rig: Rig, random: () => number): Promise<void> {
+  const process = rig.daemon.process();
+  const kind = random();
+  if (kind < 0.2) return systemClock.sleep(random() * 1_000);
+  await process.line(({ msg }) => msg === "Took the lease");
+  if (kind < 0.6) return systemClock.sleep(random() * 400);
+  const aim = AIMS[Math.floor(random() * AIMS.length)] ?? "";
+  // A statement that is too quick to be seen is as good a moment as any other.
+  await waitFor(() => isWriting(rig, aim), { timeoutMs: 1_500, intervalMs: 0 }).catch(() => undefined);
+}
+
+async function isWriting(rig: Rig, aim: string): Promise<boolean> {
+  const rows = await rig.test.database.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'depositd'
+       AND backend_xid IS NOT NULL AND strpos(query, $1) > 0`,
+    [aim],
+  );
+  return rows.length > 0;
+}
