@@ -112,6 +112,11 @@ describe("a changed policy", () => {
     expect(await applyPolicy(test.database, CHAIN_ID, [asset])).toEqual([]);
   });
 
+  it("H5: counts as unlocked at once only what is credited, not what is still pending", async () => {
+    const preview = await previewPolicy(test.database, CHAIN_ID, under(atDepth(3), atDepth(2)));
+    expect(preview).toMatchObject([{ stage: "unlock", depositCount: 2, dueAtOnceCount: 1 }]);
+  });
+
   it("leaves the deposits of an asset that is no longer listed as they are", async () => {
     expect(await applyPolicy(test.database, CHAIN_ID, [])).toEqual([]);
     expect(await deposits()).toEqual(["1 credited 3 20", "8 pending 3 20"]);
