@@ -146,6 +146,18 @@ describe("held deliveries", () => {
     expect(held.takePaused("end_unknown")).toEqual([]);
   });
 
+  it("G4: begins no second probe before the outcome of a failed one is written", () => {
+    const held = createHeldDeliveries(64);
+    const [probe, next] = claims("end_a", 2).map((claim) => ({ ...claim, isProbe: true }));
+    if (probe === undefined || next === undefined) throw new Error("no claims");
+    held.add([probe]);
+    beginAll(held);
+    held.end(probe, BROKEN);
+    expect(held.roomByEndpoint().get("end_a")).toBe(0);
+    held.reopen();
+    expect(held.roomByEndpoint().get("end_a")).toBe(1);
+  });
+
   it("does not begin beyond a window that shrank while its endpoint stood in line", () => {
     const held = createHeldDeliveries(6);
     warmUp(held, "end_c", 5);

@@ -17,6 +17,8 @@ import type { ClaimedDelivery } from "./claim-store.ts";
 
 const INITIAL_WINDOW = 2;
 const SMALLEST_WINDOW = 1;
+/** A probe failed, and the pause that follows from it is not written yet: no other may begin before it is. */
+const CLOSED = 0;
 /** How many windows full are held at most, those under way included. */
 const AHEAD = 4;
 
@@ -25,6 +27,8 @@ export interface HeldDeliveries {
   /** The next one to attempt, which is under way from now on; `undefined` when none may be begun. */
   begin(): ClaimedDelivery | undefined;
   end(claim: ClaimedDelivery, outcome: AttemptOutcome): EndedTurn;
+  /** What failed as a probe is written: endpoints that are not paused by it may be probed again. */
+  reopen(): void;
   /** The endpoint is paused: what is held for it and not under way is held no more. */
   takePaused(endpointId: string): ClaimedDelivery[];
   /** Everything that is not under way; it is held no more. */
@@ -169,8 +173,17 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
       if (outcome.httpStatus !== null) queue.answered = Math.max(queue.answered, number);
       if (outcome.error === null && isInUse) queue.window = Math.min(largestWindow, queue.window + 1);
       const handedBack = outcome.error === "timeout" ? shrink(queue, answersOthers) : [];
+      if (claim.isProbe && outcome.error !== null) queue.window = CLOSED;
       lineUp(queue);
       return { wasFull, answersOthers, handedBack };
+    },
+
+    reopen: () => {
+      for (const queue of queues.values()) {
+        if (queue.window !== CLOSED) continue;
+        queue.window = SMALLEST_WINDOW;
+        lineUp(queue);
+      }
     },
 
     takePaused: (endpointId) => {

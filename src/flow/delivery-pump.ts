@@ -87,6 +87,7 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
       if (wantsClaim && mayClaim()) await claim();
       else await change();
     }
+    held.reopen(); // what this machine failed at itself is not written
     held.forget();
     await tellNextRetry();
   }
@@ -175,6 +176,7 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
 
   function onWritten(result: RecordResult): void {
     for (const id of result.pausedEndpointIds) handBack(held.takePaused(id));
+    held.reopen();
     for (const { id, merchantId, reason, failingSince } of result.disabled) {
       const fields = { endpoint_id: id, merchant_id: merchantId, reason, failing_since: failingSince };
       logger.warn("Disabled an endpoint", fields);
