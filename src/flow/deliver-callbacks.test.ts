@@ -40,7 +40,7 @@ const CALLBACKS: CallbacksConfig = {
   scheduleMs: [0, 10, 10, 10],
   allowPrivateTargets: true,
   connectTimeoutMs: 10_000,
-  headersTimeoutMs: 15_000,
+  headersTimeoutMs: null,
   bodyTimeoutMs: 5_000,
   proxyUrl: null,
   clientCertificate: null,

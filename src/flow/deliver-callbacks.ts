@@ -92,16 +92,14 @@ export function createDeliverer(parts: DelivererParts): Deliverer {
 }
 
 function egressOptions({ callbacks, clientCertificate, clock }: DelivererParts): EgressOptions {
-  const { allowPrivateTargets, proxyUrl, timeoutMs, ...limits } = callbacks();
-  const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs } = limits;
+  const { allowPrivateTargets, proxyUrl, connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs } = callbacks();
   return {
     allowPrivateTargets,
     clock,
     clientCertificate,
     limits: {
       connectTimeoutMs,
-      // The attempt's own limit covers it, then.
-      headersTimeoutMs: headersTimeoutMs >= timeoutMs ? Number.POSITIVE_INFINITY : headersTimeoutMs,
+      headersTimeoutMs: headersTimeoutMs ?? Number.POSITIVE_INFINITY,
       bodyTimeoutMs,
     },
     proxy: proxyUrl === null ? undefined : readProxyUrl(proxyUrl),

@@ -55,8 +55,8 @@ export interface CallbacksConfig {
   readonly allowPrivateTargets: boolean;
   /** For name and connection, and as much again for the TLS handshake. */
   readonly connectTimeoutMs: number;
-  /** From the request to the answer's headers. */
-  readonly headersTimeoutMs: number;
+  /** From the request to the answer's headers. `null`: only the attempt's own limit holds. */
+  readonly headersTimeoutMs: number | null;
   /** For the next piece of the answer's body. */
   readonly bodyTimeoutMs: number;
   /** An HTTP proxy that all callbacks go through; may hold a password. */

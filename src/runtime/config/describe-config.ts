@@ -24,7 +24,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
       schedule: callbacks.scheduleMs.map(formatDuration),
       allowPrivateTargets: callbacks.allowPrivateTargets,
       connectTimeout: formatDuration(callbacks.connectTimeoutMs),
-      headersTimeout: formatDuration(callbacks.headersTimeoutMs),
+      headersTimeout: formatDuration(callbacks.headersTimeoutMs ?? callbacks.timeoutMs),
       bodyTimeout: formatDuration(callbacks.bodyTimeoutMs),
       proxy: callbacks.proxyUrl === null ? "(none)" : hideUrl(callbacks.proxyUrl),
       clientCertificate: callbacks.clientCertificate ?? "(none)",

@@ -57,7 +57,7 @@ function toConfig(shape: FileShape, chains: Config["chains"], file: string, cwd:
       scheduleMs: callbacks.schedule,
       allowPrivateTargets: callbacks.allowPrivateTargets,
       connectTimeoutMs: callbacks.connectTimeout,
-      headersTimeoutMs: callbacks.headersTimeout ?? callbacks.timeout,
+      headersTimeoutMs: callbacks.headersTimeout ?? null,
       bodyTimeoutMs: callbacks.bodyTimeout,
       proxyUrl: callbacks.proxy,
       clientCertificate:
