@@ -235,7 +235,7 @@ describe("catching up by logs", { timeout: 90_000 }, () => {
 
   it("stays where it is when the only node has pruned the history", async () => {
     first.lie(lies.rpcError(4444, "pruned history unavailable"), { methods: ["eth_getLogs"] });
-    const { outcome } = await follow(chainThrough([first]));
+    const { outcome } = await follow(chainThrough([first]), { isUnsupervised: true });
     expect(await outcome).toMatchObject({ code: "node_error", retryable: true });
     expect((await getChainState(test.database, CHAIN_ID)).cursorNumber).toBe(0n);
   });
@@ -318,7 +318,7 @@ describe("catching up by logs", { timeout: 90_000 }, () => {
       (logs as lies.RpcBody[]).map((log) => ({ ...log, blockHash: `0x${"ab".repeat(32)}` })),
     );
     first.lie(elsewhere, { methods: ["eth_getLogs"], times: 1 });
-    const { outcome } = await follow(chainThrough([first]));
+    const { outcome } = await follow(chainThrough([first]), { isUnsupervised: true });
     expect(await outcome).toMatchObject({ code: "node_answer_invalid" });
     expect(await deposits()).toEqual([]);
     await follow(chainThrough([first]));

@@ -14,6 +14,7 @@ import { getChainState } from "../scanner/chain-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { addressOf, assetOf, atDepth, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
+import { followSupervised } from "../testing/follower.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { followChain } from "./follow-chain.ts";
 import type { FollowerParts } from "./follower-parts.ts";
@@ -69,7 +70,10 @@ afterEach(async () => {
 });
 
 /** Follows as a daemon does; due deposits are settled at once instead of by a job. */
-async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome: Promise<unknown> }> {
+async function follow(
+  holder = "test",
+  run = followSupervised,
+): Promise<{ stop(): Promise<void>; outcome: Promise<unknown> }> {
   const { database } = test;
   const nodes = createChainNodes({ chain, clock: systemClock, logger: silentLogger });
   const parts: FollowerParts = {
@@ -95,7 +99,7 @@ async function follow(holder = "test"): Promise<{ stop(): Promise<void>; outcome
     },
   };
   const stopping = new AbortController();
-  const outcome = followChain(parts, stopping.signal).catch((error: unknown) => error);
+  const outcome = run(parts, stopping.signal).catch((error: unknown) => error);
   const stop = async () => {
     stopping.abort();
     await outcome;
@@ -379,7 +383,7 @@ describe("two followers of one chain", () => {
   });
 
   it("H7: stops a follower whose lease has passed to another, before it writes anything", async () => {
-    const frozen = await follow("frozen");
+    const frozen = await follow("frozen", followChain);
     await anvil.mine(1);
     await cursorAt(1n);
     await test.database.query(

@@ -1,4 +1,5 @@
 /** A follower on a real node and a real database, as a daemon runs it; due deposits are settled at once, not by a job. */
+import { isRetryable } from "../core/errors.ts";
 import { followChain } from "../flow/follow-chain.ts";
 import type { ChainProgress, FollowerParts, IngestedBatch } from "../flow/follower-parts.ts";
 import type { IngestContext } from "../flow/ingest-block.ts";
@@ -22,10 +23,12 @@ export interface FollowerOptions {
   readonly onCatchUp?: (progress: ChainProgress) => void;
   /** In place of settling at once. */
   readonly settleNow?: () => Promise<void>;
+  /** Left alone after its first error, which is its outcome; else it is started again, as in a daemon. */
+  readonly isUnsupervised?: boolean;
 }
 
 export interface TestFollower {
-  /** What it ended with: nothing when it was stopped. */
+  /** What it ended with: nothing when it was stopped, and an error that does not pass. */
   readonly outcome: Promise<unknown>;
   stop(): Promise<void>;
 }
@@ -59,7 +62,8 @@ export async function startFollower(test: TestDatabase, options: FollowerOptions
     },
   };
   const stopping = new AbortController();
-  const outcome = followChain(parts, stopping.signal).catch((error: unknown) => error);
+  const run = options.isUnsupervised === true ? followChain : followSupervised;
+  const outcome = run(parts, stopping.signal).catch((error: unknown) => error);
   return {
     outcome,
     stop: async () => {
@@ -68,6 +72,20 @@ export async function startFollower(test: TestDatabase, options: FollowerOptions
       await nodes.close();
     },
   };
+}
+
+const RESTART_MS = 50;
+
+/** Starts the follower again after an error that may pass, as the daemon's supervisor does, and sooner. */
+export async function followSupervised(parts: FollowerParts, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      return await followChain(parts, signal);
+    } catch (rawError) {
+      if (!isRetryable(rawError)) throw rawError;
+      await parts.clock.sleep(RESTART_MS, signal);
+    }
+  }
 }
 
 /** What ingesting this chain needs, with every address registered until now. */
