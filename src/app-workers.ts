@@ -3,6 +3,7 @@ import type { KnownAsset } from "./core/asset.ts";
 import type { Database } from "./db/database.ts";
 import { deleteEndedSeenPayments } from "./deposits/seen-payment-store.ts";
 import type { AttemptReport } from "./flow/deliver-callbacks.ts";
+import { createFetchThreads } from "./flow/fetch-threads.ts";
 import { followChain } from "./flow/follow-chain.ts";
 import type { FollowerMetrics, FollowerParts } from "./flow/follower-parts.ts";
 import { ingestContextOf } from "./flow/ingest-context.ts";
@@ -100,22 +101,28 @@ async function follow(
   const ingest = ingestContextOf(database, chain, assets, watch);
   const { leaseMs } = parts.config;
   const metrics = followerMetrics(parts.metrics, clock);
-  return followChain(
-    {
-      database,
-      chain,
-      nodes,
-      ingest,
-      wakers,
-      clock,
-      logger,
-      metrics,
-      holder: parts.instance,
-      leaseMs,
-      onCatchUp: parts.onCatchUp,
-    },
-    signal,
-  );
+  const threads = createFetchThreads({ chain, clock, logger });
+  try {
+    await followChain(
+      {
+        database,
+        chain,
+        nodes,
+        ingest,
+        wakers,
+        clock,
+        logger,
+        metrics,
+        holder: parts.instance,
+        leaseMs,
+        threads,
+        onCatchUp: parts.onCatchUp,
+      },
+      signal,
+    );
+  } finally {
+    await threads.close();
+  }
 }
 
 async function rescanPast(

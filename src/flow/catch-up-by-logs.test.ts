@@ -87,6 +87,7 @@ function chainThrough(proxies: readonly NodeProxy[], given: Partial<ChainConfig>
     pollIntervalMs: 50,
     reorgWindow: REORG_WINDOW,
     fetchConcurrency: 4,
+    fetchThreads: 0,
     backfill: "logs",
     mempool: false,
     internal: "none",

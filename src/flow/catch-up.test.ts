@@ -55,6 +55,7 @@ function chainAt(url: string, given: Partial<ChainConfig> = {}): ChainConfig {
     pollIntervalMs: 20,
     reorgWindow: 64,
     fetchConcurrency: 4,
+    fetchThreads: 0,
     backfill: "auto",
     internal: "none",
     nativeSource: "value",

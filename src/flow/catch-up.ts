@@ -11,7 +11,6 @@
 import { lowerOf } from "../core/block-number.ts";
 import type { BlockHeader, BlockTransfers } from "../core/chain.ts";
 import { extractTransfers } from "../matcher/extract-transfers.ts";
-import { fetchAhead } from "../scanner/fetch-ahead.ts";
 import { createRangeSize } from "../scanner/range-size.ts";
 import { catchUpByLogs, type LogCatchUpOutcome } from "./catch-up-by-logs.ts";
 import { type CatchUpProgress, startProgress } from "./catch-up-progress.ts";
@@ -20,6 +19,7 @@ import type { FollowerParts } from "./follower-parts.ts";
 import { ingestBlocks } from "./ingest-block.ts";
 import type { LocalChain } from "./local-chain.ts";
 import { loadWatchFilter, logWitnesses, type PastEnds, pastEnds } from "./log-filter.ts";
+import { readBlocks } from "./read-blocks.ts";
 import { keepVerification } from "./verification.ts";
 
 /** A batch is committed when it holds this many blocks or transfers: larger ones gain nothing and hold locks longer. */
@@ -112,9 +112,7 @@ async function byWholeBlocks(
     concurrency: parts.chain.fetchConcurrency,
     signal,
   };
-  const fetched = fetchAhead(parts.nodes.backfill, options, (block) =>
-    extractTransfers(block, parts.ingest.nativeSource),
-  );
+  const fetched = readBlocks(parts, options);
   const committer = createCommitter(parts, local, progress);
   let parent = local.cursor();
   try {

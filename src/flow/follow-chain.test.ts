@@ -50,6 +50,7 @@ beforeEach(async () => {
     pollIntervalMs: 50,
     reorgWindow: 8,
     fetchConcurrency: 4,
+    fetchThreads: 0,
     backfill: "auto",
     mempool: false,
     internal: "none",

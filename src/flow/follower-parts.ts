@@ -6,6 +6,7 @@ import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { Logger } from "../runtime/logger.ts";
+import type { FetchThreads } from "./fetch-threads.ts";
 import type { IngestContext } from "./ingest-block.ts";
 import type { Wakers } from "./wake-workers.ts";
 
@@ -21,6 +22,8 @@ export interface FollowerParts {
   /** Who holds the lease: this process, by a name an operator recognises. */
   readonly holder: string;
   readonly leaseMs: number;
+  /** They help where many blocks are behind; without them this thread does all. */
+  readonly threads?: FetchThreads | undefined;
   /** Called while the chain catches up, several times a second. */
   readonly onCatchUp?: ((progress: ChainProgress) => void) | undefined;
 }

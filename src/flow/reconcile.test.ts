@@ -31,6 +31,7 @@ beforeEach(async () => {
     pollIntervalMs: 50,
     reorgWindow: 64,
     fetchConcurrency: 4,
+    fetchThreads: 0,
     mempool: false,
     internal: "none",
     nativeSource: "value",

@@ -43,6 +43,7 @@ beforeEach(async () => {
     pollIntervalMs: 50,
     reorgWindow: 8,
     fetchConcurrency: 4,
+    fetchThreads: 0,
     mempool: false,
     internal: "none",
     nativeSource: "value",

@@ -117,6 +117,7 @@ function startWatcher(holder = HOLDER): MempoolWatcher {
     pollIntervalMs: 50,
     reorgWindow: 64,
     fetchConcurrency: 4,
+    fetchThreads: 0,
     backfill: "blocks",
     mempool: true,
     witnesses: 1,

@@ -59,7 +59,7 @@ export interface ChainNodes extends ChainQuestions {
    */
   onHint(listener: HintListener): () => void;
   /** What the blocks are held to, and how that goes. */
-  readonly verification: Omit<ChainVerifier, "ready" | "verify">;
+  readonly verification: Omit<ChainVerifier, "verify">;
   close(): Promise<void>;
 }
 
@@ -81,6 +81,8 @@ export interface ChainNodesOptions {
   readonly limits?: Partial<HttpLimits>;
   readonly retry?: Partial<RetryPolicy>;
   readonly events?: Partial<VerificationEvents>;
+  /** In place of the chain's own. */
+  readonly verifier?: ChainVerifier;
 }
 
 /** Opens no connection until the first question. */
@@ -88,18 +90,20 @@ export function createChainNodes(options: ChainNodesOptions): ChainNodes {
   const { chain, clock, random = systemRandom } = options;
   const logger = options.logger.with({ chain_id: chain.id });
   // The one needs the other: blocks are judged by what other blocks of the same nodes have proved.
-  const verifier = createChainVerifier({
-    mode: chain.verification,
-    nodeCount: chain.nodes.length,
-    logger,
-    events: { onRefused: () => undefined, onDropped: () => undefined, ...options.events },
-    probe: (next, signal) =>
-      proveSomeBlocks(
-        { failover, head: atHead.head, order: ordersFor("head", { nodes, watch }).ableFirst },
-        next,
-        signal,
-      ),
-  });
+  const verifier =
+    options.verifier ??
+    createChainVerifier({
+      mode: chain.verification,
+      nodeCount: chain.nodes.length,
+      logger,
+      events: { onRefused: () => undefined, onDropped: () => undefined, ...options.events },
+      probe: (next, signal) =>
+        proveSomeBlocks(
+          { failover, head: atHead.head, order: ordersFor("head", { nodes, watch }).ableFirst },
+          next,
+          signal,
+        ),
+    });
   const nodes = createNodes(options, logger, verifier);
   const watch = createHeadWatch({ nodes, chainId: chain.id, blockTimeMs: chain.blockTimeMs, clock, logger });
   const failover = createFailover({ chainId: chain.id, clock, random, retry: options.retry });

@@ -42,6 +42,12 @@ export interface ChainVerifier {
   ready(signal?: AbortSignal): Promise<void>;
   /** @throws {AnswerRefused} when the block proves less than it must */
   verify(node: string, number: bigint, block: RawBlock): BlockVerification;
+  /**
+   * The same for a block that was proved elsewhere; `null`: nothing of it was looked at.
+   *
+   * @throws {AnswerRefused} when the block proves less than it must
+   */
+  judge(node: string, number: bigint, proof: BlockProof | null): BlockVerification;
   state(): VerificationState;
   /** The state, once after each change of it; else `null`. */
   takeChange(): VerificationState | null;
@@ -66,6 +72,9 @@ export interface ChainVerifierOptions {
 /** A chain of which nothing is known yet. */
 export const UNKNOWN: VerificationState = { level: null, expected: null, alarm: null, memory: null };
 
+/** Proves nothing. */
+const NO_BLOCK: RawBlock = { header: null, transactions: null, receipts: [], withdrawals: null };
+
 export function createChainVerifier(options: ChainVerifierOptions): ChainVerifier {
   const { mode } = options;
   const writer = createRlpWriter();
@@ -89,16 +98,18 @@ export function createChainVerifier(options: ChainVerifierOptions): ChainVerifie
       });
     }
   };
+  const judge = (node: string, number: bigint, proof: BlockProof | null) => {
+    if (mode === "none") return UNVERIFIED;
+    return record.judge(node, number, proof ?? proveBlock(NO_BLOCK, writer));
+  };
   return {
     restore: (known, next) => {
       nextNumber = next;
       record.restore(known);
     },
     ready,
-    verify: (node, number, block) => {
-      if (mode === "none") return UNVERIFIED;
-      return record.judge(node, number, proveBlock(block, writer));
-    },
+    verify: (node, number, block) => judge(node, number, mode === "none" ? null : proveBlock(block, writer)),
+    judge,
     state: record.state,
     takeChange: record.takeChange,
   };

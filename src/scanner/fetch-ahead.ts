@@ -7,8 +7,6 @@
 import { setMaxListeners } from "node:events";
 import type { BlockHeader } from "../core/chain.ts";
 import { TemporaryError } from "../core/errors.ts";
-import type { ChainNodes } from "../rpc/chain-nodes.ts";
-import type { FetchedBlock } from "../rpc/fetched-block.ts";
 
 export interface FetchOptions {
   readonly concurrency: number;
@@ -21,7 +19,14 @@ export interface FetchAheadOptions extends FetchOptions {
   readonly to: bigint;
 }
 
-type Nodes = Pick<ChainNodes, "blockByNumber">;
+/** The nodes of a chain, or whoever fetches for them. */
+export interface BlockSource<Block extends WithHeader> {
+  blockByNumber(number: bigint, signal?: AbortSignal): Promise<Block>;
+}
+
+interface WithHeader {
+  readonly header: BlockHeader;
+}
 
 /**
  * Fetches a range. Each block is the child of the one handed out before it. Whether the first is the child of
@@ -32,12 +37,12 @@ type Nodes = Pick<ChainNodes, "blockByNumber">;
  * @throws {TemporaryError} `node_answer_invalid` when a block is not the child of the one before: the chain
  * moved to another branch meanwhile, or a node lies. Look at the head again.
  */
-export async function* fetchAhead<Taken>(
-  nodes: Nodes,
+export async function* fetchAhead<Block extends WithHeader, Taken>(
+  nodes: BlockSource<Block>,
   options: FetchAheadOptions,
-  take: (block: FetchedBlock) => Taken,
+  take: (block: Block) => Taken,
 ): AsyncGenerator<Taken, void, undefined> {
-  const withHeader = (block: FetchedBlock) => ({ header: block.header, taken: take(block) });
+  const withHeader = (block: Block) => ({ header: block.header, taken: take(block) });
   let before: BlockHeader | undefined;
   for await (const { header, taken } of fetchEach(nodes, numbersOf(options), options, withHeader)) {
     if (before !== undefined) expectChild(before, header);
@@ -51,11 +56,11 @@ function* numbersOf({ from, to }: FetchAheadOptions): Generator<bigint> {
 }
 
 /** Fetches the blocks of these numbers, whatever lies between them. */
-export async function* fetchEach<Taken>(
-  nodes: Nodes,
+export async function* fetchEach<Block extends WithHeader, Taken>(
+  nodes: BlockSource<Block>,
   numbers: Iterable<bigint>,
   options: FetchOptions,
-  take: (block: FetchedBlock) => Taken,
+  take: (block: Block) => Taken,
 ): AsyncGenerator<Taken, void, undefined> {
   const { concurrency, signal } = options;
   const cancel = new AbortController();

@@ -1,5 +1,6 @@
 /** A follower on a real node and a real database, as a daemon runs it; due deposits are settled at once, not by a job. */
 import { isRetryable } from "../core/errors.ts";
+import type { FetchThreads } from "../flow/fetch-threads.ts";
 import { followChain } from "../flow/follow-chain.ts";
 import type { ChainProgress, FollowerParts, IngestedBatch } from "../flow/follower-parts.ts";
 import type { IngestContext } from "../flow/ingest-block.ts";
@@ -19,6 +20,7 @@ export interface FollowerOptions {
   readonly chain: ChainConfig;
   readonly nodes?: ChainNodes;
   readonly logger?: Logger;
+  readonly threads?: FetchThreads;
   readonly onIngested?: (batch: IngestedBatch) => void;
   readonly onCatchUp?: (progress: ChainProgress) => void;
   /** In place of settling at once. */
@@ -46,6 +48,7 @@ export async function startFollower(test: TestDatabase, options: FollowerOptions
     logger: options.logger ?? silentLogger,
     holder: "test",
     leaseMs: 15_000,
+    threads: options.threads,
     metrics: {
       onIngested: (_chainId, batch) => options.onIngested?.(batch),
       onReorg: () => undefined,

@@ -1,4 +1,5 @@
 /** A chain as written becomes a chain in force: what it left out comes from the known chain, or from a rule. */
+import { availableParallelism } from "node:os";
 import { parseAmount } from "../../core/amount.ts";
 import type { Asset, PolicyBand } from "../../core/asset.ts";
 import { FatalError } from "../../core/errors.ts";
@@ -15,6 +16,9 @@ const DEFAULT_REORG_WINDOW = 256;
  * 32 MB; beyond it the node, not the wait for it, is the limit.
  */
 const DEFAULT_FETCH_CONCURRENCY = 16;
+
+/** Beside the thread that matches and commits, and takes its share: more than two threads outrun it. */
+export const DEFAULT_FETCH_THREADS = Math.min(2, availableParallelism() - 1);
 
 export function toChainConfig(shape: ChainShape, known: KnownChain | undefined): ChainConfig {
   const blockTimeMs = shape.blockTime ?? said(known?.blockTime);
@@ -33,6 +37,7 @@ export function toChainConfig(shape: ChainShape, known: KnownChain | undefined):
     pollIntervalMs: shape.pollInterval ?? pollInterval(blockTimeMs),
     reorgWindow: shape.reorgWindow ?? known?.reorgWindow ?? DEFAULT_REORG_WINDOW,
     fetchConcurrency: shape.fetchConcurrency ?? DEFAULT_FETCH_CONCURRENCY,
+    fetchThreads: shape.fetchThreads ?? DEFAULT_FETCH_THREADS,
     backfill: shape.backfill,
     mempool: shape.mempool,
     // A native coin that is not listed is not looked for at all.

@@ -76,6 +76,7 @@ export const chainShape = z.strictObject(
     pollInterval: duration(10, 600_000).optional(),
     reorgWindow: reorgWindow.optional(),
     fetchConcurrency: integer(1, 256).optional(),
+    fetchThreads: integer(0, 16).optional(),
     verification: oneOf(
       VERIFICATION_MODES,
       ' ("auto" holds every block to what the chain is seen to prove, "proved" and "bloom" to that level, "none" to nothing)',

@@ -81,6 +81,8 @@ export interface ChainConfig {
   readonly reorgWindow: number;
   /** Blocks fetched at once while catching up. */
   readonly fetchConcurrency: number;
+  /** Threads that help to fetch and prove blocks while many are behind; 0: none. */
+  readonly fetchThreads: number;
   /**
    * How the past is read below the finalized block. `blocks`: every block as a whole. `logs`: where the native coin
    * is not listed, ranges of logs say which blocks to read. `auto`: so, with two nodes and few addresses.

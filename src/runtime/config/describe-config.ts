@@ -53,6 +53,7 @@ function describeChain(chain: ChainConfig): Record<string, unknown> {
     pollInterval: formatDuration(chain.pollIntervalMs),
     reorgWindow: chain.reorgWindow,
     fetchConcurrency: chain.fetchConcurrency,
+    fetchThreads: chain.fetchThreads,
     verification: chain.verification,
     backfill: chain.backfill,
     witnesses: chain.witnesses,
