@@ -23,14 +23,8 @@ import { matchTransfers } from "../matcher/match-transfers.ts";
 import { closeRegistrationGate } from "../merchants/address-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
-import {
-  type CursorClaim,
-  deleteBlockRefsUpTo,
-  holdCursor,
-  insertBlockRefs,
-  moveCursor,
-  type NewBlockRef,
-} from "../scanner/chain-store.ts";
+import { deleteBlockRefsUpTo, insertBlockRefs, type NewBlockRef } from "../scanner/block-ref-store.ts";
+import { type CursorClaim, holdCursor, moveCursor } from "../scanner/chain-store.ts";
 import { type AddressWatch, loadNewAddresses } from "./watch-addresses.ts";
 
 export const thresholdRules = { bandFor, dueBlock, thresholdText };

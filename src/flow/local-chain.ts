@@ -6,7 +6,8 @@
 import type { BlockHeader } from "../core/chain.ts";
 import type { Hash } from "../core/hex.ts";
 import type { Database } from "../db/database.ts";
-import { type CursorClaim, listBlockRefs } from "../scanner/chain-store.ts";
+import { listBlockRefs } from "../scanner/block-ref-store.ts";
+import type { CursorClaim } from "../scanner/chain-store.ts";
 import type { EffectiveTags } from "./effective-tags.ts";
 
 export interface LocalChain {

@@ -11,7 +11,7 @@ import { type ChainDepositRow, listOwnersOf, listStandingDeposits } from "../dep
 import { extractTransfers } from "../matcher/extract-transfers.ts";
 import type { ChainQuestions } from "../rpc/node.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
-import { listBlockRefs } from "../scanner/chain-store.ts";
+import { listBlockRefs } from "../scanner/block-ref-store.ts";
 
 export interface Difference {
   readonly kind: "missing" | "not_on_chain" | "differs" | "other_branch";

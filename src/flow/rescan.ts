@@ -9,7 +9,8 @@ import { InputError, TemporaryError } from "../core/errors.ts";
 import type { Address } from "../core/hex.ts";
 import type { Sql } from "../db/database.ts";
 import { judgeTransfer, type MatchedTransfer } from "../deposits/judge-transfer.ts";
-import { getChainState, listBlockRefs } from "../scanner/chain-store.ts";
+import { listBlockRefs } from "../scanner/block-ref-store.ts";
+import { getChainState } from "../scanner/chain-store.ts";
 import { type Ingested, matchBlocks, matchedIn, recordSeen, thresholdRules } from "./ingest-block.ts";
 import { type Piece, type PieceParts, readPieces } from "./rescan-pieces.ts";
 

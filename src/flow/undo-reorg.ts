@@ -11,7 +11,8 @@ import { bookEntries } from "../ledger/ledger-store.ts";
 import { planReversals } from "../ledger/plan-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
-import { type CursorClaim, deleteBlockRefsAbove, holdCursor, moveCursor } from "../scanner/chain-store.ts";
+import { deleteBlockRefsAbove } from "../scanner/block-ref-store.ts";
+import { type CursorClaim, holdCursor, moveCursor } from "../scanner/chain-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
 
 export interface Undone {
