@@ -5,11 +5,12 @@
  * "nothing there" always means that there is nothing.
  */
 import type { BlockHeader, FinalityTag } from "../core/chain.ts";
-import { DepositdError, FatalError, TemporaryError } from "../core/errors.ts";
+import { DepositdError, FatalError } from "../core/errors.ts";
 import type { Address, Hash } from "../core/hex.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { AnswerRefused } from "./answer.ts";
+import { type Answering, createAnswering } from "./answering.ts";
 import { createChainIdGuard } from "./chain-id-guard.ts";
 import type { ChainVerifier } from "./chain-verifier.ts";
 import { blockNumberParameter, checkHeader } from "./check-block.ts";
@@ -125,28 +126,15 @@ export function createNode(options: NodeOptions): ChainNode {
   let backfillCount = 0;
   let tracesMissedAt = Number.NEGATIVE_INFINITY;
 
-  /** Asks a question of the right chain, keeps the record, and names the node in every error. */
-  const answering = async <Answer>(
-    question: () => Promise<Answer>,
-    signal?: AbortSignal,
-  ): Promise<Answer> => {
-    try {
-      await guard.ensure(signal);
-      const answer = await question();
-      // The connection was lost meanwhile: what answered may not be what was checked.
-      if (!guard.isValid()) await guard.ensure(signal);
-      record.onAnswer();
-      return answer;
-    } catch (rawError) {
-      if (signal?.aborted === true) throw rawError;
-      guard.invalidate();
-      const error = rawError instanceof AnswerRefused ? refused(name, rawError) : rawError;
-      if (error instanceof DepositdError) record.onError(error);
+  const answering = createAnswering({
+    nodeName: name,
+    guard,
+    record,
+    onError: (error) => {
       if (error instanceof FatalError && error.code === "node_method_missing")
         tracesMissedAt = clock.monotonic();
-      throw error;
-    }
-  };
+    },
+  });
   const counting: Answering = async (question, signal) => {
     backfillCount += 1;
     try {
@@ -190,8 +178,6 @@ export function createNode(options: NodeOptions): ChainNode {
     close: transport.close,
   };
 }
-
-type Answering = <Answer>(question: () => Promise<Answer>, signal?: AbortSignal) => Promise<Answer>;
 
 function questions(source: BlockSource, answering: Answering): ChainQuestions {
   const { ask } = source;
@@ -244,15 +230,4 @@ async function askTag(ask: Ask, tag: FinalityTag, signal?: AbortSignal): Promise
 
 function isTagUnknown(error: DepositdError): boolean {
   return TAG_UNKNOWN_CODES.includes(error.facts["rpcCode"]) || TAG_UNKNOWN_TEXT.test(error.message);
-}
-
-function refused(node: string, error: AnswerRefused): TemporaryError {
-  return new TemporaryError(
-    "node_answer_invalid",
-    `The node ${node} gave an answer that cannot be: ${error.message}`,
-    {
-      node,
-      ...error.facts,
-    },
-  );
 }

@@ -3,12 +3,12 @@
  * large an answer is, the follower's questions neither wait for it nor hear of it.
  */
 import { setMaxListeners } from "node:events";
-import { coerceError, DepositdError, TemporaryError } from "../../core/errors.ts";
+import { coerceError, DepositdError } from "../../core/errors.ts";
 import type { Address, Hash } from "../../core/hex.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { NodeConfig } from "../../runtime/config/config.ts";
 import { silentLogger } from "../../runtime/logger.ts";
-import { AnswerRefused } from "../answer.ts";
+import { createAnswering } from "../answering.ts";
 import { createChainIdGuard } from "../chain-id-guard.ts";
 import { createHttpTransport } from "../http-transport.ts";
 import { type Ask, createJsonRpc } from "../json-rpc.ts";
@@ -151,26 +151,7 @@ function createMempoolNode(
   const guard = createChainIdGuard(ask, { chainId, nodeName: address.name }, clock);
   const source = createPendingSource(ask, chainId);
 
-  /** A question of the right chain; what the node does wrong gives it a rest. */
-  const answering = async <Answer>(
-    question: () => Promise<Answer>,
-    signal?: AbortSignal,
-  ): Promise<Answer> => {
-    try {
-      await guard.ensure(signal);
-      const answer = await question();
-      // The connection was lost meanwhile: what answered may not be what was checked.
-      if (!guard.isValid()) await guard.ensure(signal);
-      record.onAnswer();
-      return answer;
-    } catch (rawError) {
-      if (signal?.aborted === true) throw rawError;
-      guard.invalidate();
-      const error = rawError instanceof AnswerRefused ? refused(address.name, rawError) : rawError;
-      if (error instanceof DepositdError) record.onError(error);
-      throw error;
-    }
-  };
+  const answering = createAnswering({ nodeName: address.name, guard, record });
 
   return {
     name: address.name,
@@ -194,12 +175,4 @@ function createMempoolNode(
     },
     close: transport.close,
   };
-}
-
-function refused(node: string, error: AnswerRefused): TemporaryError {
-  return new TemporaryError(
-    "node_answer_invalid",
-    `The node ${node} gave an answer that cannot be: ${error.message}`,
-    { node, ...error.facts },
-  );
 }
