@@ -7,6 +7,7 @@
  * second, and each new block with its receipts.
  */
 import { Pool } from "undici";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { type Anvil, startAnvil } from "../../src/testing/anvil.ts";
 import { createDaemon, type Daemon } from "../../src/testing/daemon.ts";
 import { chainOf } from "../../src/testing/daemon-config.ts";
@@ -75,12 +76,12 @@ async function untilAllAreFollowed({ database }: BenchDatabase): Promise<void> {
     return Number(row?.count) === CHAINS;
   };
   await waitFor(isFollowed, { timeoutMs: 120_000, what: "all chains to be at their heads" });
-  await wait(10_000); // the compiler has seen the code by then
+  await systemClock.sleep(10_000); // the compiler has seen the code by then
 }
 
 async function shareOfACore(cpuSeconds: () => Promise<number>, seconds: number): Promise<number> {
   const [before, startedAt] = [await cpuSeconds(), performance.now()];
-  await wait(seconds * 1_000);
+  await systemClock.sleep(seconds * 1_000);
   const [after, endedAt] = [await cpuSeconds(), performance.now()];
   return (after - before) / ((endedAt - startedAt) / 1_000);
 }
@@ -125,11 +126,7 @@ async function pollBare(anvil: Anvil, signal: AbortSignal): Promise<void> {
       await Promise.all([ask("eth_getBlockByHash", [hash, true]), ask("eth_getBlockReceipts", [hash])]);
     }
     last = hash;
-    await wait(POLL_MS);
+    await systemClock.sleep(POLL_MS);
   }
   await pool.close();
-}
-
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
