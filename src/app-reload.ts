@@ -17,20 +17,23 @@ import { findChainState } from "./scanner/chain-store.ts";
 /** What may change while the daemon runs. Whoever works by it asks each time, and keeps nothing. */
 export interface LiveConfig {
   readonly callbacks: () => Config["callbacks"];
+  readonly review: () => Config["review"];
   readonly assetsOf: (chainId: number) => readonly KnownAsset[];
   /** For the reload alone. */
   replace(config: Config, assets: RegisteredAssets): void;
 }
 
 export function createLiveConfig(config: Config, assets: RegisteredAssets): LiveConfig {
-  const inForce = { callbacks: config.callbacks, assets };
+  const inForce = { callbacks: config.callbacks, review: config.review, assets };
   const none: readonly KnownAsset[] = [];
   return {
     callbacks: () => inForce.callbacks,
+    review: () => inForce.review,
     assetsOf: (chainId) => inForce.assets.get(chainId) ?? none,
     replace: (changed, changedAssets) => {
       const { scheduleMs, timeoutMs } = changed.callbacks;
       inForce.callbacks = { ...inForce.callbacks, scheduleMs, timeoutMs };
+      inForce.review = changed.review;
       inForce.assets = changedAssets;
     },
   };

@@ -13,14 +13,15 @@ export interface ConfigChange {
 const LIVE_CALLBACKS: readonly string[] = ["timeoutMs", "scheduleMs"];
 const LIVE_CHAIN_KEYS: readonly string[] = ["assets"];
 /** Where secrets may stand: only that they changed is told. */
-const SECRET = /url$|nodes$|database|queue/i;
+const SECRET = /url$|nodes$|database|queue|screening/i;
 
 export function compareConfigs(from: Config, to: Config): ConfigChange[] {
-  const { callbacks: oldCallbacks, chains: oldChains, ...oldRest } = from;
-  const { callbacks, chains, ...rest } = to;
+  const { callbacks: oldCallbacks, review: oldReview, chains: oldChains, ...oldRest } = from;
+  const { callbacks, review, chains, ...rest } = to;
   return [
     ...compareKeys("", oldRest, rest, () => false),
     ...compareKeys("callbacks.", oldCallbacks, callbacks, (key) => LIVE_CALLBACKS.includes(key)),
+    ...compareKeys("review.", oldReview, review, () => true),
     ...compareChains(oldChains, chains),
   ];
 }

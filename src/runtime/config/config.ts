@@ -8,6 +8,10 @@ import type { LogLevel } from "../logger.ts";
 export const BACKFILLS = ["auto", "blocks", "logs"] as const;
 export type Backfill = (typeof BACKFILLS)[number];
 
+/** What becomes of a deposit whose screening was never answered. */
+export const NO_ANSWER_CHOICES = ["hold", "approve"] as const;
+export type NoAnswerChoice = (typeof NO_ANSWER_CHOICES)[number];
+
 export interface Config {
   /** The file it was read from, absolute. */
   readonly file: string;
@@ -17,6 +21,7 @@ export interface Config {
   readonly queue: QueueConfig;
   readonly http: HttpConfig;
   readonly callbacks: CallbacksConfig;
+  readonly review: ReviewConfig;
   /** How often work is looked for that no job spoke of. Losing the queue delays work by this at most. */
   readonly sweepIntervalMs: number;
   /** A follower that stops renewing loses its chain after this. */
@@ -66,6 +71,43 @@ export interface CallbacksConfig {
   /** An endpoint whose attempts failed for so long, without one that succeeded, is disabled. */
   readonly disableAfterMs: number;
   /** Attempts under way at once in this process. */
+  readonly concurrency: number;
+}
+
+/** What holds a deposit back before it is credited, and how it is let go. */
+export interface ReviewConfig {
+  /** A held deposit is released or rejected by two different operators. */
+  readonly fourEyes: boolean;
+  /** At most one for each configured asset. */
+  readonly limits: readonly ReviewLimit[];
+  /** Files, absolute: deposits from the addresses in them are held. */
+  readonly senderLists: readonly string[];
+  /** `null`: no service is asked. */
+  readonly screening: ScreeningConfig | null;
+}
+
+/** Larger deposits of this asset are held. */
+export interface ReviewLimit {
+  readonly chainId: number;
+  /** `null` for the native coin. */
+  readonly token: Address | null;
+  readonly currency: string;
+  readonly decimals: number;
+  readonly overBaseUnits: bigint;
+}
+
+/** A service of the operator's that is asked about each deposit before it is credited. */
+export interface ScreeningConfig {
+  readonly url: string;
+  /** What the questions are signed with (HMAC-SHA256, Standard Webhooks), base64. */
+  readonly secret: string;
+  /** For one question as a whole. */
+  readonly timeoutMs: number;
+  /** Wait before each attempt, counted from the one before. */
+  readonly scheduleMs: readonly number[];
+  /** What holds when the last attempt brought no answer. */
+  readonly onNoAnswer: NoAnswerChoice;
+  /** Questions under way at once in this process. */
   readonly concurrency: number;
 }
 

@@ -10,6 +10,7 @@ import { valueAt } from "./config-path.ts";
 import type { ConfigTree } from "./config-tree.ts";
 import { faultAt } from "./faults.ts";
 import type { BandShape } from "./policy-shape.ts";
+import { limitShape } from "./review-shape.ts";
 
 type Shape = z.core.$ZodShape;
 /** The keys of a map, each by itself: `undefined` where one is missing or at fault. */
@@ -47,6 +48,7 @@ export function crossCheck(tree: ConfigTree, knownChains: ReadonlyMap<number, Kn
     ...chains.flatMap((chain) => checkInherited(chain, knownChains, tree)),
     ...chains.flatMap((chain) => checkWitnesses(chain, tree)),
     ...chains.flatMap((chain) => checkAmounts(chain, tree)),
+    ...checkReviewLimits(chains, tree),
   ];
 }
 
@@ -75,9 +77,7 @@ function checkWitnesses(chain: Spot, tree: ConfigTree): ConfigFault[] {
 }
 
 function checkAmounts(chain: Spot, tree: ConfigTree): ConfigFault[] {
-  const native: Spot = { path: [...chain.path, "native"], value: valueAt(chain.value, ["native"]) };
-  const assets = native.value === undefined ? listAt(chain, "tokens") : [native, ...listAt(chain, "tokens")];
-  return assets.flatMap((asset) => {
+  return listAssets(chain).flatMap((asset) => {
     const { decimals, minimum, confirmations } = readable(nativeShape.shape, asset);
     if (decimals === undefined) return [];
     const minimumFault = minimum === undefined ? undefined : amountFault(minimum, decimals);
@@ -91,6 +91,11 @@ function checkAmounts(chain: Spot, tree: ConfigTree): ConfigFault[] {
       ),
     ];
   });
+}
+
+function listAssets(chain: Spot): Spot[] {
+  const native: Spot = { path: [...chain.path, "native"], value: valueAt(chain.value, ["native"]) };
+  return native.value === undefined ? listAt(chain, "tokens") : [native, ...listAt(chain, "tokens")];
 }
 
 /** Every limit must be an amount of the asset, and larger than the one before. */
@@ -115,6 +120,42 @@ function checkBands(
     lowest = limit;
   }
   return faults;
+}
+
+/** A limit that speaks of no asset would never hold anything, and nobody would see it. */
+function checkReviewLimits(chains: readonly Spot[], tree: ConfigTree): ConfigFault[] {
+  const limits = listAt({ path: ["review"], value: valueAt(tree.value, ["review"]) }, "limits");
+  const repeated = findRepeats(limits, (spot) => {
+    const { currency, chain } = readable(limitShape.shape, spot);
+    return currency === undefined ? undefined : JSON.stringify([currency, chain]);
+  });
+  return [
+    ...repeated.map((spot) =>
+      faultAt([...spot.path, "currency"], "this limit stands here a second time", tree),
+    ),
+    ...limits.flatMap((spot) => checkReviewLimit(spot, chains, tree)),
+  ];
+}
+
+function checkReviewLimit(spot: Spot, chains: readonly Spot[], tree: ConfigTree): ConfigFault[] {
+  const { currency, chain, over } = readable(limitShape.shape, spot);
+  if (currency === undefined || over === undefined) return [];
+  const named = chains.filter((each) => [undefined, readable(chainShape.shape, each).id].includes(chain));
+  if (named.length === 0) return [faultAt([...spot.path, "chain"], `chain ${chain} is not configured`, tree)];
+  const assets = named
+    .flatMap(listAssets)
+    .map((asset) => readable(nativeShape.shape, asset))
+    .filter((asset) => asset.currency === currency);
+  if (assets.length === 0) {
+    const why =
+      chain === undefined ? `no chain lists ${currency}` : `chain ${chain} does not list ${currency}`;
+    return [faultAt([...spot.path, "currency"], why, tree)];
+  }
+  const faults = assets.map(({ decimals }) =>
+    decimals === undefined ? undefined : amountFault(over, decimals),
+  );
+  const fault = faults.find((each) => each !== undefined);
+  return fault === undefined ? [] : [faultAt([...spot.path, "over"], fault, tree)];
 }
 
 function amountFault(amount: string, decimals: number): string | undefined {

@@ -2,7 +2,7 @@
 import { formatAmount } from "../../core/amount.ts";
 import type { Asset, PolicyBand, Threshold } from "../../core/asset.ts";
 import { checksumAddress } from "../../core/hex.ts";
-import type { ChainConfig, Config } from "./config.ts";
+import type { ChainConfig, Config, ReviewConfig } from "./config.ts";
 import { formatDuration } from "./duration.ts";
 import { hideUrl } from "./hide-url.ts";
 
@@ -31,10 +31,35 @@ export function describeConfig(config: Config): Record<string, unknown> {
       disableAfter: formatDuration(callbacks.disableAfterMs),
       concurrency: callbacks.concurrency,
     },
+    review: describeReview(config.review),
     sweepInterval: formatDuration(config.sweepIntervalMs),
     lease: formatDuration(config.leaseMs),
     shutdownGrace: formatDuration(config.shutdownGraceMs),
     chains: config.chains.map(describeChain),
+  };
+}
+
+function describeReview({ fourEyes, limits, senderLists, screening }: ReviewConfig): Record<string, unknown> {
+  return {
+    fourEyes,
+    limits: limits.map(({ chainId, token, currency, decimals, overBaseUnits }) => ({
+      currency,
+      chain: chainId,
+      ...(token === null ? {} : { token: checksumAddress(token) }),
+      over: formatAmount(overBaseUnits, decimals),
+    })),
+    senderLists,
+    screening:
+      screening === null
+        ? "(none)"
+        : {
+            url: hideUrl(screening.url),
+            secret: "(hidden)",
+            timeout: formatDuration(screening.timeoutMs),
+            schedule: screening.scheduleMs.map(formatDuration),
+            onNoAnswer: screening.onNoAnswer,
+            concurrency: screening.concurrency,
+          },
   };
 }
 

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { LOG_LEVELS } from "../logger.ts";
 import { chainShape } from "./chain-shape.ts";
 import { boolean, duration, integer, oneOf, optionalUrl, text, url } from "./leaves.ts";
+import { reviewShape } from "./review-shape.ts";
 
 const SECOND = 1_000;
 const HOUR = 3_600_000;
@@ -95,6 +96,7 @@ export const fileShape = z.strictObject(
     logLevel: oneOf(LOG_LEVELS).default("info"),
     http: httpShape,
     callbacks: callbacksShape,
+    review: reviewShape,
     // What a lost queue costs at most. The queries behind it read partial indexes that hold live work only.
     sweepInterval: duration(50, HOUR).default(5 * SECOND),
     // A takeover waits this long; a renewal every third of it survives a short pause of the process.

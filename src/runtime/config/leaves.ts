@@ -60,6 +60,31 @@ export function optionalUrl(...schemes: string[]) {
   );
 }
 
+/** The operator's own service: it may be anywhere, but what signs in to it has a key of its own. */
+export const screeningUrl = leaf(
+  `${expectedUrl(["http", "https"])}, without a user name or password`,
+  (value) => {
+    const read = readUrl(value, ["http", "https"]);
+    if (read === undefined) return undefined;
+    const { username, password } = new URL(read);
+    return username === "" && password === "" ? read : undefined;
+  },
+);
+
+/** A secret of Standard Webhooks; becomes its bytes as base64. What stands there is never shown. */
+export const webhookSecret = z.unknown().transform((value, context): string => {
+  const [, base64] = typeof value === "string" ? (/^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(value) ?? []) : [];
+  const length = Buffer.from(base64 ?? "", "base64").length;
+  if (base64 !== undefined && length >= 24 && length <= 64) return base64;
+  const message = value === undefined ? "missing, " : "";
+  context.issues.push({
+    code: "custom",
+    message: `${message}it has to be "whsec_" and the base64 of 24 to 64 random bytes (openssl rand -base64 32)`,
+    input: undefined,
+  });
+  return z.NEVER;
+});
+
 function expectedUrl(schemes: readonly string[]): string {
   return `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(" or ")}`;
 }

@@ -11,6 +11,7 @@ import type { Environment } from "./environment.ts";
 import { ConfigInvalidError, faultsOfIssues } from "./faults.ts";
 import { type FileShape, fileShape } from "./file-shape.ts";
 import { readKnownChains } from "./known-chains.ts";
+import { toReviewConfig } from "./review-config.ts";
 
 const DEFAULT_FILE = "config/depositd.yaml";
 
@@ -70,6 +71,7 @@ function toConfig(shape: FileShape, chains: Config["chains"], file: string, cwd:
       disableAfterMs: callbacks.disableAfter,
       concurrency: callbacks.concurrency,
     },
+    review: toReviewConfig(shape.review, chains, cwd),
     sweepIntervalMs: shape.sweepInterval,
     leaseMs: shape.lease,
     shutdownGraceMs: shape.shutdownGrace,
