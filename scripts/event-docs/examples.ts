@@ -26,6 +26,7 @@ export const exampleDeposit: Deposit = {
   amountBaseUnits: 12_500_000n,
   from: parseAddress("0x28c6c06298d514db089934071355e5743bf21d60"),
   to: parseAddress("0x52908400098527886e0f7030069857d2e4169ee7"),
+  sender: parseAddress("0x28c6c06298d514db089934071355e5743bf21d60"),
   txHash: parseHash("0x9fc76417374aa880d4449a1f7f31ec597f00b1f6f3dd2d66f4c9c6c445836d8b"),
   source: "log:0",
   blockNumber: 23_456_789n,

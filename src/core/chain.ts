@@ -30,6 +30,8 @@ export interface Transfer {
   readonly from: Address;
   readonly to: Address;
   readonly amountBaseUnits: bigint;
+  /** Who sent its transaction, be the money another's; `null` for a validator's withdrawal. */
+  readonly sender: Address | null;
 }
 
 /**

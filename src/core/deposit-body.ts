@@ -21,6 +21,8 @@ export interface DepositBody {
   amountBaseUnits: string;
   from: string;
   to: string;
+  /** Who sent the transaction; `null` where there is none, or it was not kept yet. */
+  sender: string | null;
   txHash: string | null;
   source: string;
   blockNumber: number;
@@ -42,6 +44,7 @@ export interface DepositBody {
  * @param cursorNumber the chain's cursor at the moment the body speaks of; `confirmations` is the depth there
  */
 export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody {
+  const from = checksumAddress(deposit.from);
   return {
     id: deposit.id,
     sequence: deposit.sequence,
@@ -56,8 +59,9 @@ export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody
     decimals: deposit.decimals,
     amount: amountText(deposit.amountBaseUnits, deposit.decimals),
     amountBaseUnits: deposit.amountBaseUnits.toString(),
-    from: checksumAddress(deposit.from),
+    from,
     to: checksumAddress(deposit.to),
+    sender: senderText(deposit, from),
     txHash: deposit.txHash,
     source: deposit.source,
     blockNumber: Number(deposit.blockNumber),
@@ -73,6 +77,12 @@ export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody
     shortfall: amountText(deposit.shortfallBaseUnits, deposit.decimals),
     shortfallBaseUnits: deposit.shortfallBaseUnits?.toString() ?? null,
   };
+}
+
+/** Mostly whose money it is, and then not hashed a second time. */
+function senderText({ sender, from }: Deposit, fromText: string): string | null {
+  if (sender === null) return null;
+  return sender === from ? fromText : checksumAddress(sender);
 }
 
 function amountText(baseUnits: bigint | null, decimals: number | null): string | null {

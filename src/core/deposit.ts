@@ -89,6 +89,8 @@ export interface Deposit {
   readonly amountBaseUnits: bigint;
   readonly from: Address;
   readonly to: Address;
+  /** Who sent its transaction, be the money another's; `null` where there is none, or the deposit is older than the column. */
+  readonly sender: Address | null;
   readonly txHash: Hash | null;
   readonly source: TransferSource;
   readonly blockNumber: bigint;

@@ -7,7 +7,7 @@ import type { Verification } from "../core/verification.ts";
 /** Select it from `deposits d LEFT JOIN assets a ON a.id = d.asset_id` (or rows of the same shape as `d`). */
 export const DEPOSIT_COLUMNS = `
   d.id, d.sequence, d.generation, d.status, d.reason, d.merchant_id, d.user_id, d.chain_id, d.asset_id,
-  a.currency, a.decimals, d.token, d.amount, d.from_address, d.to_address, d.tx_hash, d.source,
+  a.currency, a.decimals, d.token, d.amount, d.from_address, d.to_address, d.sender, d.tx_hash, d.source,
   d.block_number, d.block_hash, d.block_time, d.verification, d.credit_at, d.unlock_at, d.detected_at,
   d.credited_at, d.unlocked_at, d.shortfall`;
 
@@ -27,6 +27,7 @@ export interface DepositRow {
   amount: string;
   from_address: Buffer;
   to_address: Buffer;
+  sender: Buffer | null;
   tx_hash: Buffer | null;
   source: string;
   block_number: bigint;
@@ -58,6 +59,7 @@ export function toDeposit(row: DepositRow): Deposit {
     amountBaseUnits: BigInt(row.amount),
     from: bytesToHex(row.from_address),
     to: bytesToHex(row.to_address),
+    sender: row.sender === null ? null : bytesToHex(row.sender),
     txHash: row.tx_hash === null ? null : bytesToHex(row.tx_hash),
     source: row.source as TransferSource,
     blockNumber: row.block_number,

@@ -20,6 +20,7 @@ const SEEN_COLUMNS: readonly (readonly [name: string, type: string, read: (seen:
     ["amount", "numeric", (seen) => seen.transfer.amountBaseUnits.toString()],
     ["from_address", "bytea", (seen) => hexToBytes(seen.transfer.from)],
     ["to_address", "bytea", (seen) => hexToBytes(seen.transfer.to)],
+    ["sender", "bytea", (seen) => bytesOrNull(seen.transfer.sender)],
     ["status", "text", (seen) => seen.status],
     ["reason", "text", (seen) => seen.reason],
     ["block_number", "bigint", (seen) => seen.block.number],

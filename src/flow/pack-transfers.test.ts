@@ -7,7 +7,7 @@ const transfers = [
   transferOf({ to, tx: "1" }),
   transferOf({ to, tx: "2", source: "log:3", token: USDT, amountBaseUnits: 2n ** 256n - 1n }),
   transferOf({ to, tx: "3", source: "trace:0.2.1" }),
-  { ...transferOf({ to, tx: "4", source: "withdrawal:17" }), txHash: null },
+  { ...transferOf({ to, tx: "4", source: "withdrawal:17" }), txHash: null, sender: null },
 ];
 
 it.each([

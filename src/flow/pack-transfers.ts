@@ -6,12 +6,12 @@
  */
 import type { Transfer } from "../core/chain.ts";
 
-const FIELDS = 6;
+const FIELDS = 7;
 
 export function packTransfers(transfers: readonly Transfer[]): string {
   let text = "";
-  for (const { txHash, source, token, from, to, amountBaseUnits } of transfers)
-    text += `${txHash ?? ""} ${source} ${token ?? ""} ${from} ${to} ${amountBaseUnits}\n`;
+  for (const { txHash, source, token, from, to, amountBaseUnits, sender } of transfers)
+    text += `${txHash ?? ""} ${source} ${token ?? ""} ${from} ${to} ${amountBaseUnits} ${sender ?? ""}\n`;
   return text;
 }
 
@@ -33,7 +33,8 @@ export function unpackTransfers(text: string): Transfer[] {
       token: (next(" ") || null) as Transfer["token"],
       from: next(" ") as Transfer["from"],
       to: next(" ") as Transfer["to"],
-      amountBaseUnits: BigInt(next("\n")),
+      amountBaseUnits: BigInt(next(" ")),
+      sender: (next("\n") || null) as Transfer["sender"],
     });
   }
   return transfers;

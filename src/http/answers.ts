@@ -29,6 +29,10 @@ const depositKeys = {
   amountBaseUnits: baseUnits,
   from: z.string(),
   to: z.string(),
+  sender: z
+    .string()
+    .nullable()
+    .describe("Who sent the transaction, be the money another's. null: a validator's withdrawal."),
   txHash: z.string().nullable().describe("null: a validator's withdrawal."),
   source: z.string().describe("Where in the transaction the value moved."),
   blockNumber: z.int(),

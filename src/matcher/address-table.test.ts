@@ -87,6 +87,7 @@ describe("the address table", () => {
       from: addressOf("payer"),
       to: addressOf(name),
       amountBaseUnits,
+      sender: addressOf("payer"),
     });
     const transfers = [to("alice", 1n), to("bob", 2n), to("alice", 3n)];
     expect(matchTransfers(transfers, table).map((transfer) => transfer.amountBaseUnits)).toEqual([1n, 3n]);

@@ -106,7 +106,15 @@ describe("native transfers", () => {
       block: header,
       verification: { level: "proved", logs: "proved", values: "proved", withdrawals: "proved" },
       transfers: [
-        { txHash: hash, source: "value", token: null, from: payer, to: watched, amountBaseUnits: 7n },
+        {
+          txHash: hash,
+          source: "value",
+          token: null,
+          from: payer,
+          to: watched,
+          amountBaseUnits: 7n,
+          sender: payer,
+        },
       ],
     });
   });
@@ -194,6 +202,21 @@ describe("inner calls", () => {
     expect(await mined()).toEqual([
       [0, "value", null, forwarder, 5n],
       [0, "trace:0", null, watched, 5n],
+    ]);
+  });
+
+  it("says who sent the transaction, whoever the value came from", async () => {
+    const relayer = chain.account(1);
+    await chain.send(call(token.address, tokenAbi, "approve", [relayer.address, 5n]));
+    const pull = call(token.address, tokenAbi, "transferFrom", [payer, watched, 5n]);
+    await chain.send({ from: relayer, ...pull });
+    await chain.send({ from: relayer, ...call(forwarder, forwarderAbi, "forward", [watched], 6n) });
+    const header = await chain.mine();
+    const sender = relayer.address.toLowerCase();
+    expect(extractTransfers(await nodes.blockByHash(header.hash)).transfers).toMatchObject([
+      { source: "log:0", from: payer, sender },
+      { source: "value", from: sender, sender },
+      { source: "trace:0", from: forwarder, sender },
     ]);
   });
 
@@ -384,6 +407,7 @@ describe("what a test chain cannot make", () => {
         from: ZERO,
         to: watched,
         amountBaseUnits: 2_000_000_000n,
+        sender: null,
       })),
     );
   });

@@ -33,9 +33,9 @@ export function extractTransfers(block: FetchedBlock, nativeSource: NativeSource
     if (receipt === undefined || !isSuccessful(receipt)) continue;
     const own = nativeSource === "value" ? valueTransfer(transaction, receipt) : null;
     if (own !== null) transfers.push(own);
-    logTransfers(receipt, nativeSource, transfers);
+    logTransfers(receipt, transaction.from, nativeSource, transfers);
     const trace = nativeSource === "value" ? block.traces?.[index] : undefined;
-    if (trace !== undefined) transfers.push(...innerTransfers(transaction.hash, trace));
+    if (trace !== undefined) transfers.push(...innerTransfers(transaction, trace));
   }
   for (const withdrawal of block.withdrawals) {
     const transfer = withdrawalTransfer(withdrawal);
@@ -62,6 +62,7 @@ function valueTransfer(transaction: FetchedTransaction, receipt: FetchedReceipt)
     from: transaction.from,
     to,
     amountBaseUnits,
+    sender: transaction.from,
   };
 }
 
@@ -75,5 +76,6 @@ function withdrawalTransfer(withdrawal: FetchedWithdrawal): Transfer | null {
     from: NOBODY,
     to: withdrawal.address,
     amountBaseUnits,
+    sender: null,
   };
 }

@@ -17,7 +17,7 @@ const frame = (given: Partial<CallFrame> = {}): CallFrame => ({
 const paying = (value: number, given: Partial<CallFrame> = {}) =>
   frame({ value: `0x${value.toString(16)}`, ...given });
 const found = (outermost: CallFrame) =>
-  innerTransfers(hashOf("tx"), outermost).map(
+  innerTransfers({ hash: hashOf("tx"), from: outermost.from }, outermost).map(
     ({ source, amountBaseUnits }) => `${source} ${amountBaseUnits}`,
   );
 

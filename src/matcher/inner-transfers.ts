@@ -9,8 +9,8 @@
  * and a path that depends on the tracer would make two deposits of one transfer as soon as another node answers.
  */
 import type { Transfer } from "../core/chain.ts";
-import type { Address, Hash } from "../core/hex.ts";
-import type { CallFrame } from "../rpc/fetched-block.ts";
+import type { Address } from "../core/hex.ts";
+import type { CallFrame, FetchedTransaction } from "../rpc/fetched-block.ts";
 
 const MOVING_TYPES: ReadonlySet<string> = new Set(["CALL", "CREATE", "CREATE2", "SELFDESTRUCT"]);
 
@@ -25,13 +25,17 @@ interface Move {
 }
 
 /** @param outermost the transaction's own call, whose value is `value` and is not repeated here */
-export function innerTransfers(txHash: Hash, outermost: CallFrame): Transfer[] {
+export function innerTransfers(
+  { hash: txHash, from: sender }: Pick<FetchedTransaction, "hash" | "from">,
+  outermost: CallFrame,
+): Transfer[] {
   if (isFailed(outermost)) return [];
   return movesBelow(outermost).map(({ path, ...move }) => ({
     txHash,
     source: `trace:${path.join(".")}`,
     token: null,
     ...move,
+    sender,
   }));
 }
 

@@ -25,6 +25,7 @@ const AMOUNT = /^0x[0-9a-f]{64}$/i;
  */
 export function logTransfers(
   receipt: FetchedReceipt,
+  sender: Address,
   nativeSource: NativeSource,
   transfers: Transfer[],
 ): void {
@@ -32,7 +33,7 @@ export function logTransfers(
   for (let position = 0; position < logs.length; position++) {
     const log = logs[position];
     if (log === undefined || log.topics[0] !== TRANSFER_TOPIC) continue;
-    const transfer = decode(log, receipt, position, nativeSource);
+    const transfer = decode(log, receipt, position, sender, nativeSource);
     if (transfer !== null) transfers.push(transfer);
   }
 }
@@ -41,6 +42,7 @@ function decode(
   log: FetchedLog,
   receipt: FetchedReceipt,
   position: number,
+  sender: Address,
   nativeSource: NativeSource,
 ): Transfer | null {
   const isNative = log.address === NATIVE_LOG_ADDRESS;
@@ -57,6 +59,7 @@ function decode(
     from,
     to,
     amountBaseUnits,
+    sender,
   };
 }
 

@@ -40,6 +40,7 @@ export function transferOf(given: Partial<Transfer> & { to: Address; tx: string 
     source: "value",
     token: null,
     from: addressOf("payer"),
+    sender: addressOf("payer"),
     amountBaseUnits: 10n ** 18n,
     ...rest,
   };

@@ -100,6 +100,7 @@ describe("deposits", () => {
         amountBaseUnits: "12500000",
         from: checksumAddress(addressOf("payer")),
         to: checksumAddress(addressOf("alice")),
+        sender: checksumAddress(addressOf("payer")),
         txHash: hashOf("tx usdt"),
         source: "log:0",
         blockNumber: 1,
