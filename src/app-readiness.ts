@@ -5,6 +5,7 @@ import { finalityWarnings } from "./flow/finality-warnings.ts";
 import type { LoadProgress } from "./flow/watch-addresses.ts";
 import { chainNotes } from "./http/chain-notes.ts";
 import type { ChainReadiness, NodeReadiness, PartReadiness, Readiness } from "./http/readiness.ts";
+import type { SenderListState } from "./review/sender-lists.ts";
 import { nodeProblem } from "./rpc/node-problem.ts";
 import type { NodeStatus } from "./rpc/node-record.ts";
 import type { ChainConfig } from "./runtime/config/config.ts";
@@ -19,6 +20,7 @@ export interface ReadinessParts {
   pingQueue(): Promise<void>;
   /** How far the watched addresses are loaded, while they are: no chain is followed before. */
   loadProgress(): LoadProgress | null;
+  senderLists(): readonly SenderListState[];
   nodesOf(chainId: number): readonly NodeStatus[];
   workers(): readonly WorkerHealth[];
   /** Milliseconds since 1970. */
@@ -39,7 +41,16 @@ export async function readReadiness(parts: ReadinessParts): Promise<Readiness> {
   const workers = parts.workers().map((worker) => ({ name: worker.name, ...workerProblem(worker) }));
   const starting: PartReadiness = startProblem === null ? database : { ready: false, problem: startProblem };
   const all: readonly PartReadiness[] = [starting, queue, ...chains, ...workers];
-  return { ready: all.every((part) => part.ready), database: starting, queue, chains, workers };
+  const notes = parts.senderLists().flatMap(listNote);
+  return { ready: all.every((part) => part.ready), database: starting, queue, chains, workers, notes };
+}
+
+/** What was read before goes on holding deposits, so the process is ready all the same. */
+function listNote({ problem, addressCount, readAt }: SenderListState): string[] {
+  if (problem === null) return [];
+  return [
+    `${problem}; the ${addressCount} addresses read at ${new Date(readAt).toISOString()} stay in force`,
+  ];
 }
 
 async function readStates(database: Database): Promise<Map<number, ChainState> | PartReadiness> {

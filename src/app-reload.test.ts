@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLiveConfig, type LiveConfig, reload, reloadWorker } from "./app-reload.ts";
 import { registerChains } from "./flow/register-chains.ts";
+import { createSenderLists } from "./review/sender-lists.ts";
 import { systemClock } from "./runtime/clock.ts";
 import type { Config } from "./runtime/config/config.ts";
 import { readConfig } from "./runtime/config/read-config.ts";
 import { type LogFields, type Logger, silentLogger } from "./runtime/logger.ts";
 import { createTestDatabase, type TestDatabase } from "./testing/database.ts";
+import { addressOf } from "./testing/factory.ts";
 import { waitFor } from "./testing/wait-for.ts";
 
 let test: TestDatabase;
@@ -53,7 +55,9 @@ function parts() {
     deliver: async () => undefined,
     deliverAt: async () => undefined,
   };
-  return { config, live, readConfig: read, database: test.database, wakers, clock: systemClock, logger };
+  const senderLists = createSenderLists({ clock: systemClock, logger });
+  const { database } = test;
+  return { config, live, senderLists, readConfig: read, database, wakers, clock: systemClock, logger };
 }
 
 const creditDepth = () => live.assetsOf(31337)[0]?.policy[0]?.credit.depth;
@@ -78,6 +82,24 @@ describe("reloading the config", () => {
     await write(5);
     await reload(parts(), config);
     expect(creditDepth()).toBe(5);
+  });
+
+  it("keeps what is in force when a sender list cannot be taken, and takes both when it can", async () => {
+    const list = join(folder, "senders.txt");
+    await write(3, `review: { senderLists: ["${list}"] }`);
+    const given = parts();
+    expect(await reload(given, config)).toBe(config);
+    expect(log.map(([sentence, { error }]) => [sentence, String(error)])).toEqual([
+      [
+        "Kept the config in force: the changed one cannot be taken",
+        expect.stringContaining(`The sender list ${list} cannot be read: there is no such file`),
+      ],
+    ]);
+    expect([creditDepth(), live.review().senderLists]).toEqual([12, []]);
+    await writeFile(list, addressOf("mallory"));
+    await reload(given, config);
+    expect([creditDepth(), live.review().senderLists]).toEqual([3, [list]]);
+    expect(given.senderLists.filesWith(addressOf("mallory"))).toEqual([list]);
   });
 
   it("says what waits for a restart, and shows no node's URL", async () => {

@@ -5,6 +5,7 @@ import type { Database } from "./db/database.ts";
 import { isAnythingDue, type PolicyChange } from "./flow/apply-policy.ts";
 import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
 import type { Wakers } from "./flow/wake-workers.ts";
+import type { SenderLists } from "./review/sender-lists.ts";
 import type { Clock } from "./runtime/clock.ts";
 import type { Config } from "./runtime/config/config.ts";
 import { compareConfigs } from "./runtime/config/config-changes.ts";
@@ -42,6 +43,8 @@ export function createLiveConfig(config: Config, assets: RegisteredAssets): Live
 export interface ReloadParts {
   readonly config: Config;
   readonly live: LiveConfig;
+  /** `null` where this process settles nothing. */
+  readonly senderLists: Pick<SenderLists, "open"> | null;
   /** Reads the config again. */
   readonly readConfig: () => Promise<Config>;
   readonly database: Database;
@@ -87,7 +90,9 @@ export async function reload(parts: ReloadParts, inForce: Config): Promise<Confi
     if (changes.length === 0) return inForce;
     // Chains that were not there at the start are followed by nobody here.
     const chains = changed.chains.filter(({ id }) => parts.config.chains.some((chain) => chain.id === id));
+    const useLists = await parts.senderLists?.open(changed.review.senderLists);
     const applied = await registerChains(parts.database, chains, logger);
+    useLists?.();
     parts.live.replace(changed, applied.assets);
     for (const { needsRestart, ...change } of changes) {
       if (needsRestart) logger.warn("A changed part of the config waits for a restart", change);

@@ -154,19 +154,26 @@ async function rescanPast(
   );
 }
 
-export function settlerParts(parts: WorkerParts, queue: SettlerParts["queue"]): SettlerParts {
+export function settlerParts(
+  parts: WorkerParts,
+  queue: SettlerParts["queue"],
+  holdRules: SettlerParts["holdRules"],
+): SettlerParts {
   const { metrics } = parts;
   return {
     ...parts,
     queue,
+    holdRules,
     sweepIntervalMs: parts.config.sweepIntervalMs,
     retryMs: Math.min(1_000, ...parts.config.chains.map((chain) => chain.blockTimeMs)),
-    onSettled: (chainId, { credited, unlocked }, from, durationMs) => {
+    onSettled: (chainId, { credited, held, rejected, unlocked }, from, durationMs) => {
       const chain_id = String(chainId);
       metrics.settleSeconds.observe({ chain_id }, durationMs / 1000);
       metrics.depositMoves.inc({ chain_id, status: "credited" }, credited);
+      metrics.depositMoves.inc({ chain_id, status: "held" }, held);
+      metrics.depositMoves.inc({ chain_id, status: "rejected" }, rejected);
       metrics.depositMoves.inc({ chain_id, status: "unlocked" }, unlocked);
-      if (from === "sweep") metrics.sweepFinds.inc({ queue: "settle" }, credited + unlocked);
+      if (from === "sweep") metrics.sweepFinds.inc({ queue: "settle" }, credited + held + unlocked);
     },
   };
 }

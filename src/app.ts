@@ -8,6 +8,7 @@ import { hostname } from "node:os";
 import { type Closing, createClosing } from "./app-closing.ts";
 import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
 import { createLiveConfig, type LiveConfig, reloadWorker } from "./app-reload.ts";
+import { createHoldRules, senderListsWorker } from "./app-review.ts";
 import {
   housekeepingWorker,
   nodeReportWorker,
@@ -32,6 +33,7 @@ import { createWakers, type Wakers } from "./flow/wake-workers.ts";
 import { type AddressLoader, createAddressLoader } from "./flow/watch-addresses.ts";
 import type { HttpParts } from "./http/parts.ts";
 import { createHttpServer } from "./http/server.ts";
+import { createSenderLists, type SenderLists } from "./review/sender-lists.ts";
 import { type ChainNodes, createChainNodes } from "./rpc/chain-nodes.ts";
 import { type Clock, systemClock } from "./runtime/clock.ts";
 import type { Config } from "./runtime/config/config.ts";
@@ -90,6 +92,8 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   const certificateFiles = roles.includes("deliver") ? config.callbacks.clientCertificate : null;
   const clientCertificate =
     certificateFiles === null ? undefined : await readClientCertificate(certificateFiles);
+  const senderLists = createSenderLists({ clock, logger });
+  if (roles.includes("settle")) (await senderLists.open(config.review.senderLists))();
   const opened = await openUnpreparedDatabase(config, {
     logger,
     clock,
@@ -114,6 +118,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
     startProblem: () => state.problem,
     pingQueue: async () => state.queue?.ping(),
     loadProgress: addresses.progress,
+    senderLists: senderLists.states,
     nodesOf: (chainId) => nodesOf.get(chainId)?.nodes() ?? [],
     workers: () => supervisor.health(),
     now: clock.now,
@@ -152,9 +157,25 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   closing.add("queue", () => queue.close(config.shutdownGraceMs));
   closing.add("workers", () => supervisor.stop());
   const base = { config, database, clock, logger, metrics, instance, onCatchUp: options.onCatchUp };
-  const built = { ...base, roles, queue, secretBox, nodesOf, live, addresses, clientCertificate };
+  const built = {
+    ...base,
+    roles,
+    queue,
+    secretBox,
+    nodesOf,
+    live,
+    addresses,
+    clientCertificate,
+    senderLists,
+  };
   const { workers, wakers } = buildWorkers(built);
-  const reloads = reloadWorker({ ...base, live, wakers, readConfig: options.readConfig });
+  const reloads = reloadWorker({
+    ...base,
+    live,
+    wakers,
+    senderLists: roles.includes("settle") ? senderLists : null,
+    readConfig: options.readConfig,
+  });
   supervisor.start([...workers, reloads]);
   state.wakeDeliverer = wakers.deliver;
   state.problem = null;
@@ -178,6 +199,7 @@ interface BuildParts extends Omit<WorkerParts, "wakers"> {
   readonly live: LiveConfig;
   readonly addresses: AddressLoader;
   readonly clientCertificate: ClientCertificate | undefined;
+  readonly senderLists: SenderLists;
 }
 
 function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } {
@@ -210,8 +232,11 @@ function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } 
     workers.push(...scanWorkers(workerParts, parts.nodesOf, parts.live.assetsOf, parts.addresses));
     workers.push(nodeReportWorker(workerParts, parts.nodesOf));
   }
-  if (roles.includes("settle"))
-    workers.push(...settleWorkers(settlerParts(workerParts, queue), config.shutdownGraceMs));
+  if (roles.includes("settle")) {
+    const holdRules = createHoldRules(parts.live.review, parts.senderLists);
+    workers.push(...settleWorkers(settlerParts(workerParts, queue, holdRules), config.shutdownGraceMs));
+    workers.push(senderListsWorker(parts));
+  }
   if (deliverer !== undefined) workers.push(...deliverWorkers(workerParts, queue, deliverer));
   return { workers, wakers };
 }

@@ -17,6 +17,7 @@ const STAGES = [
   "matcher",
   "deposits",
   "confirmations",
+  "review",
   "ledger",
   "outbox",
   "delivery",

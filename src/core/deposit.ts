@@ -36,6 +36,22 @@ export type DepositStatus = (typeof DEPOSIT_STATUSES)[number];
 export const IGNORE_REASONS = ["below_minimum", "unlisted_asset", "own_transfer"] as const;
 export type IgnoreReason = (typeof IGNORE_REASONS)[number];
 
+/**
+ * Why a deposit was held. Of several that fit, the first here is its reason; operators see all of them.
+ *
+ * - `sender_listed`: who it is from, or who sent its transaction, is in a list
+ * - `screening`: the screening service said `hold`, or `reject` (which leads on to `rejected`)
+ * - `screening_no_answer`: the service was asked as often as it may be, and did not answer
+ * - `amount_over_limit`: the amount is larger than its asset's limit
+ */
+export const HOLD_REASONS = [
+  "sender_listed",
+  "screening",
+  "screening_no_answer",
+  "amount_over_limit",
+] as const;
+export type HoldReason = (typeof HOLD_REASONS)[number];
+
 const MOVES: Readonly<Record<DepositStatus, readonly DepositStatus[]>> = {
   pending: ["credited", "held", "orphaned"],
   credited: ["unlocked", "reversed"],

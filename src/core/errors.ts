@@ -29,6 +29,8 @@ export const ERROR_CODES = [
   "config_invalid",
   "secret_key_missing",
   "secret_key_wrong",
+  "sender_list_unreadable",
+  "sender_list_invalid",
   // database and queue
   "database_unreachable",
   "database_too_new",

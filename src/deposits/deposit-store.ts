@@ -79,6 +79,8 @@ export async function insertSeenDeposits(
 export interface DepositMove {
   readonly deposit: Deposit;
   readonly to: DepositStatus;
+  /** Why: with a move to `held` or `rejected`. What is credited has none; else the one before stays. */
+  readonly reason?: string;
   /** With a move to `reversed`: what the user no longer had. */
   readonly shortfallBaseUnits?: bigint;
 }
@@ -97,9 +99,10 @@ export async function moveDeposits(tx: Sql, moves: readonly DepositMove[], at: D
     `UPDATE deposits d SET status = m.to_status, sequence = d.sequence + 1,
        credited_at = CASE WHEN m.to_status = 'credited' THEN $5 ELSE d.credited_at END,
        unlocked_at = CASE WHEN m.to_status = 'unlocked' THEN $5 ELSE d.unlocked_at END,
-       shortfall = m.shortfall
-     FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $6::numeric[])
-       AS m(id, from_status, sequence, to_status, shortfall)
+       shortfall = m.shortfall,
+       reason = CASE WHEN m.to_status = 'credited' THEN NULL ELSE coalesce(m.reason, d.reason) END
+     FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $6::numeric[], $7::text[])
+       AS m(id, from_status, sequence, to_status, shortfall, reason)
      WHERE d.id = m.id AND d.status = m.from_status AND d.sequence = m.sequence
      RETURNING d.id`,
     [
@@ -109,6 +112,7 @@ export async function moveDeposits(tx: Sql, moves: readonly DepositMove[], at: D
       moves.map(({ to }) => to),
       at,
       shortfalls(moves),
+      reasons(moves),
     ],
   );
   if (moved.length !== moves.length) {
@@ -127,10 +131,15 @@ function shortfalls(moves: readonly DepositMove[]): (string | null)[] {
     : [];
 }
 
-function movedDeposit({ deposit, to, shortfallBaseUnits }: DepositMove, at: Date): Deposit {
+function reasons(moves: readonly DepositMove[]): (string | null)[] {
+  return moves.some((move) => move.reason !== undefined) ? moves.map((move) => move.reason ?? null) : [];
+}
+
+function movedDeposit({ deposit, to, reason, shortfallBaseUnits }: DepositMove, at: Date): Deposit {
   return {
     ...deposit,
     status: to,
+    reason: to === "credited" ? null : (reason ?? deposit.reason),
     sequence: deposit.sequence + 1,
     creditedAt: to === "credited" ? at : deposit.creditedAt,
     unlockedAt: to === "unlocked" ? at : deposit.unlockedAt,
@@ -184,19 +193,29 @@ function dueQueries(
   ];
 }
 
-/** Deposits whose threshold is met, locked; those another settler has locked are left to it. */
+/** In this inclusion: one that has its answer, be it that there is none. */
+const IS_SCREENED = `
+  AND EXISTS (SELECT FROM screenings s
+    WHERE s.deposit_id = d.id AND s.generation = d.generation AND s.state <> 'due')`;
+
+/**
+ * Deposits whose threshold is met, locked; those another settler has locked are left to it.
+ *
+ * @param only `screened`: those that wait for the screening service are passed over, so that they hold up nobody
+ */
 export async function lockDueDeposits(
   tx: Sql,
   chainId: number,
   stage: SettleStage,
   reached: Reached,
   limit: number,
+  only: "all" | "screened" = "all",
 ): Promise<Deposit[]> {
   const due: Deposit[] = [];
   for (const { condition, order, values } of dueQueries(stage, reached)) {
     const rows = await tx.query<DepositRow>(
       `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
-       WHERE ${condition}
+       WHERE ${condition}${only === "screened" ? IS_SCREENED : ""}
        ORDER BY ${order} LIMIT ${limit - due.length} FOR UPDATE OF d SKIP LOCKED`,
       [chainId, ...values],
     );

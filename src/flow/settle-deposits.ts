@@ -1,5 +1,6 @@
 /**
- * [tx per batch] Settles a chain: every deposit whose threshold is met at the cursor is credited or unlocked.
+ * [tx per batch] Settles a chain: every deposit whose threshold is met at the cursor is credited or unlocked, or held
+ * where a rule of the review speaks against its credit.
  *
  * The chain's row is held (so no ingest or undo moves it meanwhile) → due deposits, locked → status → ledger
  * entries → events and deliveries, each one statement. May run anywhere, any number of times, by any number of
@@ -13,8 +14,10 @@ import { bookEntries } from "../ledger/ledger-store.ts";
 import { planCredits, planUnlocks } from "../ledger/plan-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
+import type { HoldRules } from "../review/hold-rules.ts";
 import { holdCursor } from "../scanner/chain-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
+import { withholdDeposits } from "./withhold-deposits.ts";
 
 /** Large enough that a commit is shared by many, small enough that an ingest never waits long for the chain's row. */
 const BATCH_SIZE = 1_000;
@@ -34,26 +37,38 @@ const STEPS: Readonly<Record<SettleStage, Step>> = {
 
 export interface Settled {
   readonly credited: number;
+  /** In place of a credit; of them those that the screening service rejected. */
+  readonly held: number;
+  readonly rejected: number;
   readonly unlocked: number;
   readonly deliveryCount: number;
 }
 
+/** @param rules what holds a deposit before its credit; `null`: nothing does, and nothing is asked */
 export async function settleDeposits(
   database: Database,
   chainId: number,
   signal?: AbortSignal,
+  rules: HoldRules | null = null,
 ): Promise<Settled> {
-  const credits = await settleStage(database, chainId, "credit", signal);
-  const unlocks = await settleStage(database, chainId, "unlock", signal);
+  const credits = await settleStage(database, chainId, "credit", rules, signal);
+  const unlocks = await settleStage(database, chainId, "unlock", null, signal);
   return {
     credited: credits.count,
+    held: credits.heldCount,
+    rejected: credits.rejectedCount,
     unlocked: unlocks.count,
     deliveryCount: credits.deliveryCount + unlocks.deliveryCount,
   };
 }
 
+const NOTHING: Batch = { count: 0, heldCount: 0, rejectedCount: 0, deliveryCount: 0 };
+
 interface Batch {
+  /** Credited or unlocked. */
   readonly count: number;
+  readonly heldCount: number;
+  readonly rejectedCount: number;
   readonly deliveryCount: number;
 }
 
@@ -66,15 +81,18 @@ async function settleStage(
   database: Database,
   chainId: number,
   stage: SettleStage,
+  rules: HoldRules | null,
   signal: AbortSignal | undefined,
 ): Promise<Batch> {
-  const total = { count: 0, deliveryCount: 0 };
+  const total = { ...NOTHING };
   const settle = async (): Promise<boolean> => {
     if (signal?.aborted === true) return false;
-    const batch = await database.transaction((tx) => settleBatch(tx, chainId, stage));
+    const batch = await database.transaction((tx) => settleBatch(tx, chainId, stage, rules));
     total.count += batch.count;
+    total.heldCount += batch.heldCount;
+    total.rejectedCount += batch.rejectedCount;
     total.deliveryCount += batch.deliveryCount;
-    return batch.count === BATCH_SIZE;
+    return batch.count + batch.heldCount === BATCH_SIZE;
   };
   const lane = async (): Promise<boolean> => {
     for (let batch = 0; batch < BATCHES_PER_ROUND; batch++) if (!(await settle())) return false;
@@ -94,19 +112,34 @@ async function inLanes(lane: () => Promise<boolean>): Promise<boolean[]> {
   });
 }
 
-async function settleBatch(tx: Sql, chainId: number, stage: SettleStage): Promise<Batch> {
-  const held = await holdCursor(tx, chainId);
-  if (held === null) return { count: 0, deliveryCount: 0 };
-  const due = await lockDueDeposits(tx, chainId, stage, held.reached, BATCH_SIZE);
-  if (due.length === 0) return { count: 0, deliveryCount: 0 };
+async function settleBatch(
+  tx: Sql,
+  chainId: number,
+  stage: SettleStage,
+  rules: HoldRules | null,
+): Promise<Batch> {
+  const cursor = await holdCursor(tx, chainId);
+  if (cursor === null) return NOTHING;
+  const only = rules === null || rules.onNoAnswer === null ? "all" : "screened";
+  const due = await lockDueDeposits(tx, chainId, stage, cursor.reached, BATCH_SIZE, only);
+  if (due.length === 0) return NOTHING;
+  const withheld =
+    rules === null ? { passed: due, moved: [] } : await withholdDeposits(tx, due, rules, cursor.at);
 
   const { to, plan } = STEPS[stage];
   const moved = await moveDeposits(
     tx,
-    due.map((deposit) => ({ deposit, to })),
-    held.at,
+    withheld.passed.map((deposit) => ({ deposit, to })),
+    cursor.at,
   );
   await bookEntries(tx, await plan(tx, moved.map(ledgerItem)));
-  const events = moved.map((deposit) => depositEvent(deposit, held.cursorNumber, held.at));
-  return { count: moved.length, deliveryCount: await appendEvents(tx, events) };
+  const events = [...withheld.moved, ...moved].map((deposit) =>
+    depositEvent(deposit, cursor.cursorNumber, cursor.at),
+  );
+  return {
+    count: moved.length,
+    heldCount: due.length - moved.length,
+    rejectedCount: withheld.moved.filter(({ status }) => status === "rejected").length,
+    deliveryCount: await appendEvents(tx, events),
+  };
 }

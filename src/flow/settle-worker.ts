@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Database } from "../db/database.ts";
+import type { HoldRules } from "../review/hold-rules.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { Queue, QueueWorker } from "../runtime/queue/queue.ts";
@@ -20,6 +21,8 @@ export interface SettlerParts {
   readonly sweepIntervalMs: number;
   /** For a job that came before its block: when to look again. */
   readonly retryMs: number;
+  /** What holds deposits before their credit, as it is in force now. */
+  readonly holdRules: () => HoldRules | null;
   readonly onSettled?: (chainId: number, settled: Settled, from: "job" | "sweep", durationMs: number) => void;
 }
 
@@ -64,14 +67,16 @@ async function settleChain(
   signal: AbortSignal,
 ): Promise<void> {
   const startedAt = parts.clock.monotonic();
-  const settled = await settleDeposits(parts.database, chainId, signal);
-  if (settled.credited + settled.unlocked === 0) return;
+  const settled = await settleDeposits(parts.database, chainId, signal, parts.holdRules());
+  if (settled.credited + settled.unlocked + settled.held === 0) return;
   const durationMs = Math.round(parts.clock.monotonic() - startedAt);
   parts.onSettled?.(chainId, settled, from, durationMs);
   parts.logger.info("Settled deposits", {
     chain_id: chainId,
     credited_count: settled.credited,
     unlocked_count: settled.unlocked,
+    held_count: settled.held,
+    rejected_count: settled.rejected,
     delivery_count: settled.deliveryCount,
     woken_by: from,
     duration_ms: durationMs,

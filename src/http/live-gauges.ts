@@ -6,7 +6,12 @@ import type { Metrics } from "../runtime/metrics.ts";
 import { countLiveRescans } from "../scanner/address-rescan-store.ts";
 import { listChainStates } from "../scanner/chain-store.ts";
 import type { HttpParts } from "./parts.ts";
-import { countDeliveriesInFlight, countEndpoints, countSeenPayments } from "./status-store.ts";
+import {
+  countDeliveriesInFlight,
+  countEndpoints,
+  countHeldDeposits,
+  countSeenPayments,
+} from "./status-store.ts";
 
 /** While the database is away the gauges vanish: an old value would look like a standing chain. */
 export async function readLiveGauges(
@@ -21,15 +26,19 @@ export async function readLiveGauges(
   const finality = [metrics.chainFinality, metrics.chainFinalityStill];
   for (const gauge of [...followed, ...proved, ...finality]) gauge.reset();
   metrics.deliveriesDue.remove();
+  metrics.depositsHeld.reset();
   metrics.endpoints.reset();
   try {
-    const [chains, deliveries, endpoints, rescans, seen] = await Promise.all([
+    const [chains, deliveries, endpoints, rescans, seen, held] = await Promise.all([
       listChainStates(database),
       countDeliveriesInFlight(database),
       countEndpoints(database),
       countLiveRescans(database),
       countSeenPayments(database),
+      countHeldDeposits(database),
     ]);
+    for (const { chainId, reason, count } of held)
+      metrics.depositsHeld.set({ chain_id: String(chainId), reason }, count);
     for (const { chainId, count } of seen) seenPayments.set({ chain_id: String(chainId) }, count);
     for (const chain of chains) setChain(metrics, chain, parts.clock.now());
     for (const { chainId, count } of rescans) addressRescans.set({ chain_id: String(chainId) }, count);

@@ -8,6 +8,8 @@ export interface Readiness {
   readonly queue: PartReadiness;
   readonly chains: readonly ChainReadiness[];
   readonly workers: readonly WorkerReadiness[];
+  /** What a person should know though the process is ready, one sentence each. */
+  readonly notes: readonly string[];
 }
 
 export interface PartReadiness {

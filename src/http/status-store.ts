@@ -84,6 +84,20 @@ export async function countSeenPayments(sql: Sql): Promise<WaitingSeenPayments[]
   }));
 }
 
+/** Deposits that wait for a review. */
+export async function countHeldDeposits(
+  sql: Sql,
+): Promise<{ readonly chainId: number; readonly reason: string; readonly count: number }[]> {
+  const rows = await sql.query<{ chain_id: bigint; reason: string | null; count: bigint }>(
+    "SELECT chain_id, reason, count(*) AS count FROM deposits WHERE status = 'held' GROUP BY chain_id, reason",
+  );
+  return rows.map((row) => ({
+    chainId: Number(row.chain_id),
+    reason: row.reason ?? "",
+    count: Number(row.count),
+  }));
+}
+
 /** The server's version and clock. */
 export async function readServer(sql: Sql): Promise<{ version: string; time: Date }> {
   const [row] = await sql.query<{ version: string; time: Date }>(

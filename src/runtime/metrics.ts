@@ -128,7 +128,7 @@ export function createMetrics() {
     // settling
     depositMoves: counter(
       "deposit_moves_total",
-      "Status changes of deposits: credited, unlocked, orphaned, reversed.",
+      "Status changes of deposits: credited, held, rejected, unlocked, orphaned, reversed.",
       ["chain_id", "status"],
     ),
     settleSeconds: histogram(
@@ -136,6 +136,22 @@ export function createMetrics() {
       "All credits and unlocks of one look at a chain, with their commits.",
       REQUEST_SECONDS,
       ["chain_id"],
+    ),
+
+    // review before a credit; the first is read from the database
+    depositsHeld: gauge(
+      "deposits_held",
+      "Deposits that wait for a review, by the reason they were held for.",
+      ["chain_id", "reason"],
+    ),
+    senderListAddresses: gauge("sender_list_addresses", "Addresses in a sender list as it is in force.", [
+      "file",
+    ]),
+    senderListAge: gauge("sender_list_age_seconds", "How long ago what is in force was read.", ["file"]),
+    senderListFaulty: gauge(
+      "sender_list_faulty",
+      "1 while the file as it is now cannot be taken, and what was read before holds.",
+      ["file"],
     ),
 
     // telling merchants

@@ -47,6 +47,7 @@ export const READY: Readiness = {
   queue: { ready: true, problem: null },
   chains: [],
   workers: [],
+  notes: [],
 };
 
 export async function createTestApi(test: TestDatabase, given: Partial<HttpParts> = {}): Promise<TestApi> {

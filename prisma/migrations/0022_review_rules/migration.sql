@@ -25,8 +25,10 @@ CREATE TABLE screenings (
   deposit_id      text NOT NULL,
   generation      integer NOT NULL,
   state           text NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'approve', 'hold', 'reject', 'no_answer')),
-  -- Counts the attempts as they begin: what comes back from an older one changes nothing.
-  attempt         integer NOT NULL DEFAULT 0,
+  -- Counts up with each claim: what comes back from an older one changes nothing.
+  claim           integer NOT NULL DEFAULT 0,
+  -- Attempts that brought no answer. One that was cut off by the end of its process is none.
+  failures        integer NOT NULL DEFAULT 0,
   next_attempt_at timestamptz NOT NULL,
   detail          text,            -- what the service said, or why the last attempt failed
   created_at      timestamptz(3) NOT NULL DEFAULT now(),

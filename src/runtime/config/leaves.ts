@@ -62,12 +62,12 @@ export function optionalUrl(...schemes: string[]) {
 
 /** The operator's own service: it may be anywhere, but what signs in to it has a key of its own. */
 export const screeningUrl = leaf(
-  `${expectedUrl(["http", "https"])}, without a user name or password`,
+  `${expectedUrl(["http", "https"])}, without user name, password or #fragment`,
   (value) => {
     const read = readUrl(value, ["http", "https"]);
     if (read === undefined) return undefined;
-    const { username, password } = new URL(read);
-    return username === "" && password === "" ? read : undefined;
+    const { username, password, hash } = new URL(read);
+    return username === "" && password === "" && hash === "" ? read : undefined;
   },
 );
 

@@ -104,7 +104,7 @@ describe("the review part of a config", () => {
     );
     expect(wrong).toEqual([
       'review.screening.secret: it has to be "whsec_" and the base64 of 24 to 64 random bytes (openssl rand -base64 32)',
-      "review.screening.url: expected a URL that begins with http:// or https://, without a user name or password, " +
+      "review.screening.url: expected a URL that begins with http:// or https://, without user name, password or #fragment, " +
         'got "http://host"',
     ]);
     const screened = await read(
