@@ -7,6 +7,7 @@ import { createFetchThreads } from "./flow/fetch-threads.ts";
 import { followChain } from "./flow/follow-chain.ts";
 import type { FollowerMetrics, FollowerParts } from "./flow/follower-parts.ts";
 import { ingestContextOf } from "./flow/ingest-context.ts";
+import { measureDeposits } from "./flow/measure-deposits.ts";
 import { keepReportingNodes } from "./flow/report-nodes.ts";
 import { rescanAddresses } from "./flow/rescan-addresses.ts";
 import { type SettlerParts, sweepDeposits, workSettleQueue } from "./flow/settle-worker.ts";
@@ -23,6 +24,7 @@ import type { ChainConfig, Config } from "./runtime/config/config.ts";
 import type { Logger } from "./runtime/logger.ts";
 import type { Metrics } from "./runtime/metrics.ts";
 import type { Worker } from "./runtime/supervisor.ts";
+import { createWakeup, type Wakeup } from "./runtime/wakeup.ts";
 
 export interface WorkerParts {
   readonly config: Config;
@@ -50,12 +52,20 @@ export function scanWorkers(
     const nodes = nodesOf.get(chain.id);
     if (nodes === undefined) return [];
     const assets = () => assetsOf(chain.id);
+    const unmeasured = createWakeup(parts.clock);
     const mempool: Worker = {
       name: `mempool ${chain.id}`,
       run: (signal) => watchMempoolOf(parts, chain, assets, addresses, signal),
     };
     return [
-      { name: `follow ${chain.id}`, run: (signal) => follow(parts, chain, nodes, assets, addresses, signal) },
+      {
+        name: `follow ${chain.id}`,
+        run: (signal) => follow(parts, chain, nodes, assets, addresses, unmeasured, signal),
+      },
+      {
+        name: `measure deposits ${chain.id}`,
+        run: (signal) => measure(parts, chain, nodes, assets, addresses, unmeasured, signal),
+      },
       {
         name: `rescan addresses ${chain.id}`,
         run: (signal) => rescanPast(parts, chain, nodes, assets, addresses, signal),
@@ -94,6 +104,7 @@ async function follow(
   nodes: ChainNodes,
   assets: () => readonly KnownAsset[],
   addresses: AddressLoader,
+  unmeasured: Wakeup,
   signal: AbortSignal,
 ): Promise<void> {
   const { database, wakers, clock, logger } = parts;
@@ -116,6 +127,7 @@ async function follow(
         holder: parts.instance,
         leaseMs,
         threads,
+        onUnmeasured: unmeasured.wake,
         onCatchUp: parts.onCatchUp,
       },
       signal,
@@ -123,6 +135,19 @@ async function follow(
   } finally {
     await threads.close();
   }
+}
+
+async function measure(
+  parts: WorkerParts,
+  chain: ChainConfig,
+  nodes: ChainNodes,
+  assets: () => readonly KnownAsset[],
+  addresses: AddressLoader,
+  unmeasured: Wakeup,
+  signal: AbortSignal,
+): Promise<void> {
+  const ingest = ingestContextOf(parts.database, chain, assets, await addresses.load(signal));
+  return measureDeposits({ ...parts, chain, nodes, ingest }, unmeasured, signal);
 }
 
 async function rescanPast(

@@ -212,6 +212,7 @@ function chainConfig(chain: ChainToRead, verification: Level["verification"]): C
     currency,
     decimals,
     minimumBaseUnits: 1n,
+    amountFrom: "event",
     policy,
   });
   return {

@@ -9,6 +9,7 @@ const asset: Asset = {
   currency: "ETH",
   decimals: 18,
   minimumBaseUnits: 0n,
+  amountFrom: "event",
   policy: [
     { upToBaseUnits: 1000n, credit: at(3), unlock: at(12) },
     { upToBaseUnits: null, credit: at(12), unlock: { depth: null, tag: "finalized" } },

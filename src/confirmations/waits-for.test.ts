@@ -16,7 +16,15 @@ const chain: ChainStanding = {
   now,
 };
 const pending = (creditAt: string) =>
-  ({ status: "pending", blockNumber: 100n, creditAt, unlockAt: "finalized" }) as const;
+  ({
+    status: "pending",
+    blockNumber: 100n,
+    creditAt,
+    unlockAt: "finalized",
+    eventAmountBaseUnits: null,
+    balanceNodes: null,
+    measureProblem: null,
+  }) as const;
 
 describe("what a deposit waits for", () => {
   it("is its depth, out of how many", () => {

@@ -1,15 +1,19 @@
 /** What a deposit waits for, as people read it. Pure. */
 import type { Threshold } from "../core/asset.ts";
 import type { FinalityTag } from "../core/chain.ts";
-import type { DepositStatus } from "../core/deposit.ts";
+import { type Deposit, isUnmeasured } from "../core/deposit.ts";
 import { isDepthMet, isMet, isTagMet, parseThreshold, type ReachedBlocks } from "./threshold.ts";
 
-export interface WaitingDeposit {
-  readonly status: DepositStatus;
-  readonly blockNumber: bigint;
-  readonly creditAt: string | null;
-  readonly unlockAt: string | null;
-}
+export type WaitingDeposit = Pick<
+  Deposit,
+  | "status"
+  | "blockNumber"
+  | "creditAt"
+  | "unlockAt"
+  | "eventAmountBaseUnits"
+  | "balanceNodes"
+  | "measureProblem"
+>;
 
 /** Where a chain stands, and since when. */
 export interface ChainStanding extends ReachedBlocks {
@@ -42,6 +46,7 @@ export function waitsFor(deposit: WaitingDeposit, chain: ChainStanding): string 
     return `waiting for an operator, as the chain is halted: ${chain.haltedReason}`;
   const threshold = parseThreshold(text);
   const parts = [
+    measureText(deposit),
     depthText(threshold, deposit, chain),
     tagText(threshold, deposit, chain),
     witnessText(threshold, deposit, chain),
@@ -49,6 +54,12 @@ export function waitsFor(deposit: WaitingDeposit, chain: ChainStanding): string 
   const told = parts.filter((part) => part !== null);
   // Met, and about to be settled.
   return told.length === 0 ? "being settled" : told.join(" and ");
+}
+
+function measureText(deposit: WaitingDeposit): string | null {
+  if (!isUnmeasured(deposit)) return null;
+  const { measureProblem } = deposit;
+  return `waiting for its address's balance to be measured${measureProblem === null ? "" : ` (${measureProblem})`}`;
 }
 
 function depthText(

@@ -16,6 +16,13 @@ export interface PolicyBand {
   readonly unlock: Threshold;
 }
 
+/**
+ * What counts of a token transfer: the amount that its event tells, or what the recipient's balance grew by in that
+ * block (never more than the event tells), for tokens that take a fee on the way.
+ */
+export const AMOUNT_SOURCES = ["event", "balance"] as const;
+export type AmountSource = (typeof AMOUNT_SOURCES)[number];
+
 /** The native coin or one token contract on one chain, as configured. */
 export interface Asset {
   readonly chainId: number;
@@ -25,6 +32,8 @@ export interface Asset {
   readonly decimals: number;
   /** Smaller deposits are kept as `ignored: below_minimum`. */
   readonly minimumBaseUnits: bigint;
+  /** Of the native coin always `event`. */
+  readonly amountFrom: AmountSource;
   /** In rising order of `upToBaseUnits`; the last has none. The first that fits wins. */
   readonly policy: readonly PolicyBand[];
 }

@@ -1,5 +1,6 @@
 /** A deposit as programs outside see it: the same shape in the API's answers and in callbacks. */
 import { formatAmount } from "./amount.ts";
+import type { AmountSource } from "./asset.ts";
 import type { Deposit } from "./deposit.ts";
 import { checksumAddress } from "./hex.ts";
 import type { Verification } from "./verification.ts";
@@ -19,6 +20,12 @@ export interface DepositBody {
   /** Decimal text in the currency; `null` when the token is not listed, as its decimals are not known then. */
   amount: string | null;
   amountBaseUnits: string;
+  amountFrom: AmountSource;
+  /** What the Transfer event tells, where `amountFrom` is `balance`. Else `null`. */
+  eventAmount: string | null;
+  eventAmountBaseUnits: string | null;
+  /** How many nodes told the balances that `amount` was measured by; nothing proves one. `null`: not measured. */
+  balanceNodes: number | null;
   from: string;
   to: string;
   /** Who sent the transaction; `null` where there is none, or it was not kept yet. */
@@ -59,6 +66,10 @@ export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody
     decimals: deposit.decimals,
     amount: amountText(deposit.amountBaseUnits, deposit.decimals),
     amountBaseUnits: deposit.amountBaseUnits.toString(),
+    amountFrom: deposit.eventAmountBaseUnits === null ? "event" : "balance",
+    eventAmount: amountText(deposit.eventAmountBaseUnits, deposit.decimals),
+    eventAmountBaseUnits: deposit.eventAmountBaseUnits?.toString() ?? null,
+    balanceNodes: deposit.balanceNodes,
     from,
     to: checksumAddress(deposit.to),
     sender: senderText(deposit, from),

@@ -4,7 +4,7 @@
  * Its identity is (chain id, transaction hash, source). Block number and hash are attributes that a reorg may
  * change. The states and the ways between them:
  *
- *   pending   in a canonical block, not deep enough      → credited, held, orphaned
+ *   pending   in a canonical block, not deep enough      → credited, held, ignored, orphaned
  *   credited  in the ledger, not yet to be withdrawn     → unlocked, reversed
  *   unlocked  in the ledger, free                        → reversed
  *   held      deep enough, withheld for review           → credited, rejected, orphaned
@@ -14,7 +14,8 @@
  *   reversed  its block left the chain after credit      → pending, ignored
  *
  * `orphaned` and `reversed` lead back when the transaction is included again; it is judged anew there, so a
- * deposit whose asset is no longer listed comes back as `ignored`.
+ * deposit whose asset is no longer listed comes back as `ignored`. `pending` leads to `ignored` where the recipient's
+ * balance is what counts, and too little of what the event told has arrived.
  */
 import type { TransferSource } from "./chain.ts";
 import { FatalError } from "./errors.ts";
@@ -33,7 +34,7 @@ export const DEPOSIT_STATUSES = [
 ] as const;
 export type DepositStatus = (typeof DEPOSIT_STATUSES)[number];
 
-export const IGNORE_REASONS = ["below_minimum", "unlisted_asset", "own_transfer"] as const;
+export const IGNORE_REASONS = ["below_minimum", "unlisted_asset", "own_transfer", "nothing_arrived"] as const;
 export type IgnoreReason = (typeof IGNORE_REASONS)[number];
 
 /**
@@ -53,7 +54,7 @@ export const HOLD_REASONS = [
 export type HoldReason = (typeof HOLD_REASONS)[number];
 
 const MOVES: Readonly<Record<DepositStatus, readonly DepositStatus[]>> = {
-  pending: ["credited", "held", "orphaned"],
+  pending: ["credited", "held", "ignored", "orphaned"],
   credited: ["unlocked", "reversed"],
   unlocked: ["reversed"],
   held: ["credited", "rejected", "orphaned"],
@@ -85,6 +86,14 @@ export function assertMove(deposit: { id: string; status: DepositStatus }, to: D
   });
 }
 
+/** The balance counts, and is not known yet: nothing is credited until it is. */
+export function isUnmeasured(
+  deposit: Pick<Deposit, "status" | "eventAmountBaseUnits" | "balanceNodes">,
+): boolean {
+  const { status, eventAmountBaseUnits, balanceNodes } = deposit;
+  return status === "pending" && eventAmountBaseUnits !== null && balanceNodes === null;
+}
+
 /** A deposit as the database holds it, with the words of its asset. */
 export interface Deposit {
   readonly id: string;
@@ -102,7 +111,14 @@ export interface Deposit {
   readonly currency: string | null;
   readonly decimals: number | null;
   readonly token: Address | null;
+  /** What counts. Where the balance does, the event's amount until it is measured. */
   readonly amountBaseUnits: bigint;
+  /** What the Transfer event tells, where the balance counts; else `null`. */
+  readonly eventAmountBaseUnits: bigint | null;
+  /** How many nodes told the balances that the amount was measured by; `null`: not measured. */
+  readonly balanceNodes: number | null;
+  /** Why it could not be measured yet. */
+  readonly measureProblem: string | null;
   readonly from: Address;
   readonly to: Address;
   /** Who sent its transaction, be the money another's; `null` where there is none, or the deposit is older than the column. */

@@ -7,6 +7,7 @@ import { EVENT_TYPES } from "../core/event.ts";
 import type { Address } from "../core/hex.ts";
 import { batcherAbi, contractCode, forgerAbi, tokenAbi } from "../testing/contracts.ts";
 import { addressOf } from "../testing/factory.ts";
+import { listTokens } from "./list-tokens.ts";
 import { type Rig, startRig } from "./rig.ts";
 
 const ETHER = 10n ** 18n;
@@ -182,26 +183,6 @@ describe("native.source: eip7708", () => {
 
 /** The tenth of the node's accounts. */
 const OWN_WALLET = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
-
-interface ListedToken {
-  readonly currency: string;
-  readonly address: Address;
-  readonly minimum?: string;
-}
-
-/** Names more tokens in the config, and starts the daemon anew. */
-async function listTokens(rig: Rig, tokens: readonly ListedToken[]): Promise<void> {
-  const listed = tokens.map((token) => ({ decimals: 6, ...token }));
-  await rig.daemon.kill("SIGTERM");
-  await rig.daemon.configure({
-    ...rig.config,
-    chains: rig.config.chains.map((chain) => ({
-      ...chain,
-      tokens: [...(chain["tokens"] as object[]), ...listed],
-    })),
-  });
-  await rig.daemon.start();
-}
 
 /** 2 ETH to a watched contract, in a transaction that has the native coin's own log of it as well. */
 async function payWithNativeLog(rig: Rig, userId: string): Promise<void> {

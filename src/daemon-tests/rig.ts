@@ -177,7 +177,7 @@ const IS_CAUGHT_UP = "SELECT cursor_hash = $2 AS yes FROM chains WHERE chain_id 
 const IS_QUIET = `
   SELECT c.cursor_hash = $2
     AND NOT EXISTS (SELECT FROM deposits d WHERE d.chain_id = c.chain_id AND (
-      (d.status = 'pending' AND d.credit_block <= c.cursor_number)
+      (d.status = 'pending' AND (d.credit_block <= c.cursor_number OR d.measure_at IS NOT NULL))
       OR (d.status = 'credited' AND d.unlock_block <= c.cursor_number)))
     AND NOT EXISTS (SELECT FROM address_rescans r WHERE r.chain_id = c.chain_id AND r.state <> 'done')
     AND NOT EXISTS (SELECT FROM deliveries WHERE state = 'due') AS yes

@@ -9,7 +9,7 @@ export const DEPOSIT_COLUMNS = `
   d.id, d.sequence, d.generation, d.status, d.reason, d.merchant_id, d.user_id, d.chain_id, d.asset_id,
   a.currency, a.decimals, d.token, d.amount, d.from_address, d.to_address, d.sender, d.tx_hash, d.source,
   d.block_number, d.block_hash, d.block_time, d.verification, d.credit_at, d.unlock_at, d.detected_at,
-  d.credited_at, d.unlocked_at, d.shortfall`;
+  d.credited_at, d.unlocked_at, d.shortfall, d.event_amount, d.balance_nodes, d.measure_problem`;
 
 export interface DepositRow {
   id: string;
@@ -40,6 +40,9 @@ export interface DepositRow {
   credited_at: Date | null;
   unlocked_at: Date | null;
   shortfall: string | null;
+  event_amount: string | null;
+  balance_nodes: number | null;
+  measure_problem: string | null;
 }
 
 export function toDeposit(row: DepositRow): Deposit {
@@ -57,6 +60,9 @@ export function toDeposit(row: DepositRow): Deposit {
     decimals: row.decimals,
     token: row.token === null ? null : bytesToHex(row.token),
     amountBaseUnits: BigInt(row.amount),
+    eventAmountBaseUnits: row.event_amount === null ? null : BigInt(row.event_amount),
+    balanceNodes: row.balance_nodes,
+    measureProblem: row.measure_problem,
     from: bytesToHex(row.from_address),
     to: bytesToHex(row.to_address),
     sender: row.sender === null ? null : bytesToHex(row.sender),

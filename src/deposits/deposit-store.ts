@@ -1,6 +1,7 @@
 /**
- * Deposits and their status. A status changes in two statements only: `insertSeenDeposits` (new, or included
- * again) and `moveDeposits`; both expect the status and sequence they start from.
+ * Deposits and their status. A status changes in three statements only: `insertSeenDeposits` (new, or included
+ * again), `moveDeposits`, and `recordMeasured` of `measure-store.ts` (too little has arrived); all expect the status and
+ * sequence they start from.
  */
 import { assertMove, type Deposit, type DepositStatus } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
@@ -8,6 +9,9 @@ import { bytesToHex, type Hash, hexToBytes } from "../core/hex.ts";
 import type { Sql } from "../db/database.ts";
 import { DEPOSIT_COLUMNS, type DepositRow, toDeposit } from "./deposit-row.ts";
 import type { SeenDeposit, StoredThreshold } from "./judge-transfer.ts";
+
+/** At once: any time that has passed will do. */
+const isToMeasure = (seen: SeenDeposit) => seen.eventAmountBaseUnits !== null && seen.status === "pending";
 
 /** Source columns of `insertSeenDeposits`, with their types in SQL and where they come from. */
 const SEEN_COLUMNS: readonly (readonly [name: string, type: string, read: (seen: SeenDeposit) => unknown])[] =
@@ -33,6 +37,8 @@ const SEEN_COLUMNS: readonly (readonly [name: string, type: string, read: (seen:
     ["unlock_block", "bigint", (seen) => seen.unlock?.dueBlock ?? null],
     ["unlock_tag", "text", (seen) => seen.unlock?.tag ?? null],
     ["verification", "text", (seen) => seen.verification],
+    ["event_amount", "numeric", (seen) => seen.eventAmountBaseUnits?.toString() ?? null],
+    ["measure_at", "timestamptz", (seen) => (isToMeasure(seen) ? new Date(0) : null)],
   ];
 
 const NAMES = SEEN_COLUMNS.map(([name]) => name);
@@ -51,7 +57,7 @@ const INSERT_SEEN = `
       merchant_id = excluded.merchant_id, user_id = excluded.user_id,
       ${JUDGED_ANEW.map((name) => `${name} = excluded.${name}`).join(", ")},
       sequence = d.sequence + 1, generation = d.generation + 1, credited_at = NULL, unlocked_at = NULL,
-      shortfall = NULL
+      shortfall = NULL, balance_nodes = NULL, measure_problem = NULL
     WHERE d.status IN ('orphaned', 'reversed')
     RETURNING *
   )
@@ -294,7 +300,10 @@ export async function listWaitingDeposits(
   return rows.map(toDeposit);
 }
 
-/** Changes what deposits wait for; one that has moved on meanwhile is left alone. */
+/**
+ * Changes what deposits wait for; one that has moved on meanwhile is left alone, and one that is not measured yet
+ * stays due to nobody.
+ */
 export async function changeThresholds(
   sql: Sql,
   stage: SettleStage,
@@ -303,7 +312,9 @@ export async function changeThresholds(
   if (changes.length === 0) return;
   const { block, tag, waiting } = STAGES[stage];
   await sql.query(
-    `UPDATE deposits d SET ${stage}_at = c.text, ${block} = c.due_block, ${tag} = c.tag
+    `UPDATE deposits d SET ${stage}_at = c.text,
+       ${block} = CASE WHEN d.measure_at IS NULL THEN c.due_block END,
+       ${tag} = CASE WHEN d.measure_at IS NULL THEN c.tag END
      FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $6::integer[])
        AS c(id, text, due_block, tag, sequence)
      WHERE d.id = c.id AND d.sequence = c.sequence AND d.status = ANY ($5)`,

@@ -29,6 +29,8 @@ export interface SeenDeposit extends MatchedTransfer {
   readonly assetId: number | null;
   readonly status: "pending" | "ignored";
   readonly reason: IgnoreReason | null;
+  /** What the event tells, where the recipient's balance is what counts: it is to be measured before any credit. */
+  readonly eventAmountBaseUnits: bigint | null;
   readonly credit: StoredThreshold | null;
   readonly unlock: StoredThreshold | null;
 }
@@ -63,15 +65,17 @@ export function judgeTransfer(
       assetId: asset?.id ?? null,
       status: "ignored",
       reason,
+      eventAmountBaseUnits: null,
       credit: null,
       unlock: null,
     };
   }
   const band = thresholds.bandFor(asset, transfer.amountBaseUnits);
+  const isMeasured = asset.amountFrom === "balance";
   const stored = (threshold: Threshold): StoredThreshold => ({
     text: thresholds.thresholdText(threshold),
-    dueBlock: thresholds.dueBlock(threshold, block.number),
-    tag: threshold.tag,
+    dueBlock: isMeasured ? null : thresholds.dueBlock(threshold, block.number),
+    tag: isMeasured ? null : threshold.tag,
   });
   return {
     ...matched,
@@ -79,18 +83,22 @@ export function judgeTransfer(
     assetId: asset.id,
     status: "pending",
     reason: null,
+    eventAmountBaseUnits: isMeasured ? transfer.amountBaseUnits : null,
     credit: stored(band.credit),
     unlock: stored(band.unlock),
   };
 }
 
-/** The merchant's own money first: a gas top-up is one, however small and whatever the token. */
+/**
+ * The merchant's own money first: a gas top-up is one, however small and whatever the token. What an address sends to
+ * itself brings nothing to it: whoever holds its key could be credited the same coin again and again.
+ */
 export function ignoreReason(
   asset: KnownAsset | undefined,
-  transfer: Pick<Transfer, "from" | "amountBaseUnits">,
+  transfer: Pick<Transfer, "from" | "to" | "amountBaseUnits">,
   rules: Pick<DepositRules, "ownWallets">,
 ): IgnoreReason | null {
-  if (rules.ownWallets.has(transfer.from)) return "own_transfer";
+  if (rules.ownWallets.has(transfer.from) || transfer.from === transfer.to) return "own_transfer";
   if (asset === undefined) return "unlisted_asset";
   return transfer.amountBaseUnits < asset.minimumBaseUnits ? "below_minimum" : null;
 }

@@ -6,6 +6,7 @@ export interface ChainDepositRow {
   readonly txHash: string | null;
   readonly source: string;
   readonly to: Address;
+  /** As the chain's blocks tell it, whatever counts of it. */
   readonly amountBaseUnits: bigint;
   /** Kept and never credited: no money of anybody's. */
   readonly isIgnored: boolean;
@@ -25,7 +26,7 @@ export async function listStandingDeposits(
     amount: string;
     ignored: boolean;
   }>(
-    `SELECT id, tx_hash, source, to_address, amount::text, status = 'ignored' AS ignored FROM deposits
+    `SELECT id, tx_hash, source, to_address, coalesce(event_amount, amount)::text AS amount, status = 'ignored' AS ignored FROM deposits
      WHERE chain_id = $1 AND block_number = $2 AND status NOT IN ('orphaned', 'reversed')`,
     [chainId, blockNumber],
   );

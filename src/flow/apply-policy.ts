@@ -4,7 +4,7 @@
  */
 import { bandFor, dueBlock, isMet, type ReachedBlocks, thresholdText } from "../confirmations/threshold.ts";
 import type { KnownAsset } from "../core/asset.ts";
-import type { Deposit } from "../core/deposit.ts";
+import { type Deposit, isUnmeasured } from "../core/deposit.ts";
 import type { Database, Sql } from "../db/database.ts";
 import {
   changeThresholds,
@@ -108,7 +108,7 @@ function thresholdChange(
       depositId: deposit.id,
       sequence: deposit.sequence,
       threshold: { text, dueBlock: dueBlock(threshold, deposit.blockNumber), tag: threshold.tag },
-      isDueAtOnce: isNext && isMet(threshold, deposit.blockNumber, reached),
+      isDueAtOnce: isNext && !isUnmeasured(deposit) && isMet(threshold, deposit.blockNumber, reached),
     },
   ];
 }

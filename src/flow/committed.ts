@@ -1,5 +1,6 @@
 /** What follows on a commit of blocks: whoever waits for it is woken, metrics and the log are fed. */
 import type { BlockHeader } from "../core/chain.ts";
+import { isUnmeasured } from "../core/deposit.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import type { Ingested } from "./ingest-block.ts";
 
@@ -20,6 +21,7 @@ export async function afterCommit(parts: FollowerParts, committed: Committed): P
   if (ingested.deliveryCount > 0) await wakers.deliver();
   await wakers.settleAt(chain.id, ingested.targetBlocks, last.number, chain.blockTimeMs);
   const { deposits } = ingested;
+  if (deposits.some(isUnmeasured)) parts.onUnmeasured?.();
   parts.metrics.onIngested(chain.id, { last, blockCount, transferCount, deposits });
   const fields = {
     chain_id: chain.id,

@@ -91,7 +91,8 @@ function isCounted({ assets, chain }: ReconcileParts, transfer: Transfer): boole
   return (
     asset !== undefined &&
     transfer.amountBaseUnits >= asset.minimumBaseUnits &&
-    !chain.ownWallets.includes(transfer.from)
+    !chain.ownWallets.includes(transfer.from) &&
+    transfer.from !== transfer.to
   );
 }
 

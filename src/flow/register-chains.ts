@@ -1,10 +1,11 @@
 /**
- * Brings the database in line with the config before work begins: chains, assets, and the policy for deposits
- * that still wait. May run again, and beside another daemon with the same config.
+ * Brings the database in line with the config before work begins: chains, assets, and for deposits that
+ * still wait the policy and what counts of them. May run again, and beside another daemon with the same config.
  */
 import type { KnownAsset } from "../core/asset.ts";
 import type { Database } from "../db/database.ts";
 import { registerAssets } from "../deposits/asset-store.ts";
+import { applyAmountSource } from "../deposits/measure-store.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { registerChain } from "../scanner/chain-store.ts";
@@ -31,6 +32,7 @@ export async function registerChains(
     await registerChain(database, chain.id, chain.name, chain.witnesses);
     const assets = await registerAssets(database, chain.assets);
     registered.set(chain.id, assets);
+    for (const asset of assets) await applyAmountSource(database, asset);
     changes.push(...(await applyPolicy(database, chain.id, assets)));
   }
   tellPolicyChanges(changes, logger);

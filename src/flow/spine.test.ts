@@ -130,6 +130,16 @@ describe("ingesting", () => {
     ]);
   });
 
+  it("A9: keeps what an address sends to itself as ignored: nothing came in", async () => {
+    const coin = transferOf({ to: alice, from: alice, tx: "1" });
+    const token = transferOf({ to: alice, from: alice, tx: "2", source: "log:0", token: USDT });
+    await ingest(blockOf(0), blockWith(blockOf(1), [coin, token]));
+    expect((await deposits()).map((each) => [each.status, each.reason])).toEqual([
+      ["ignored", "own_transfer"],
+      ["ignored", "own_transfer"],
+    ]);
+  });
+
   it("A8: keeps 10,000 transfers below the minimum as ignored, in one batch and without a delivery", async () => {
     await test.database.query(
       `INSERT INTO endpoints (id, merchant_id, url, events, secret)

@@ -1,5 +1,6 @@
 /** What the API answers, as shapes: the source of its OpenAPI description, and what the tests hold answers against. */
 import { z } from "zod";
+import { AMOUNT_SOURCES } from "../core/asset.ts";
 import { DEPOSIT_STATUSES } from "../core/deposit.ts";
 import type { DepositBody } from "../core/deposit-body.ts";
 import { EVENT_TYPES } from "../core/event.ts";
@@ -27,6 +28,19 @@ const depositKeys = {
   decimals: z.int().nullable(),
   amount: amount.nullable().describe("null: the token is not listed, so its decimals are not known."),
   amountBaseUnits: baseUnits,
+  amountFrom: z
+    .enum(AMOUNT_SOURCES)
+    .describe("What counts: the Transfer event's amount, or what the address's balance grew by."),
+  eventAmount: amount
+    .nullable()
+    .describe(
+      "What the Transfer event tells, where amountFrom is balance; amount is that until it is measured.",
+    ),
+  eventAmountBaseUnits: baseUnits.nullable(),
+  balanceNodes: z
+    .int()
+    .nullable()
+    .describe("How many nodes told the balances that amount was measured by. null: not measured."),
   from: z.string(),
   to: z.string(),
   sender: z

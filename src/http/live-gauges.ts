@@ -1,6 +1,7 @@
 /** Gauges of what the database knows, read when the metrics are asked for: right also for what another process does. */
 import { coerceError } from "../core/errors.ts";
 import { VERIFICATIONS } from "../core/verification.ts";
+import { countUnmeasured } from "../deposits/measure-store.ts";
 import type { NodeStatus } from "../rpc/node-record.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import { countLiveRescans } from "../scanner/address-rescan-store.ts";
@@ -19,9 +20,18 @@ export async function readLiveGauges(
 ): Promise<void> {
   const { database, metrics } = parts;
   for (const [chainId, nodes] of parts.nodes()) for (const node of nodes) setNode(metrics, chainId, node);
+  const { unmeasuredDeposits } = metrics;
   const { chainHead, chainCursor, chainLag, chainHalted, addressRescans, seenPayments } = metrics;
   const { chainVerification, chainVerificationAlarm, chainWitnessed } = metrics;
-  const followed = [chainHead, chainCursor, chainLag, chainHalted, addressRescans, seenPayments];
+  const followed = [
+    chainHead,
+    chainCursor,
+    chainLag,
+    chainHalted,
+    addressRescans,
+    seenPayments,
+    unmeasuredDeposits,
+  ];
   const proved = [chainVerification, chainVerificationAlarm, chainWitnessed];
   const finality = [metrics.chainFinality, metrics.chainFinalityStill];
   for (const gauge of [...followed, ...proved, ...finality]) gauge.reset();
@@ -29,17 +39,19 @@ export async function readLiveGauges(
   metrics.depositsHeld.reset();
   metrics.endpoints.reset();
   try {
-    const [chains, deliveries, endpoints, rescans, seen, held] = await Promise.all([
+    const [chains, deliveries, endpoints, rescans, seen, held, unmeasured] = await Promise.all([
       listChainStates(database),
       countDeliveriesInFlight(database),
       countEndpoints(database),
       countLiveRescans(database),
       countSeenPayments(database),
       countHeldDeposits(database),
+      countUnmeasured(database),
     ]);
     for (const { chainId, reason, count } of held)
       metrics.depositsHeld.set({ chain_id: String(chainId), reason }, count);
     for (const { chainId, count } of seen) seenPayments.set({ chain_id: String(chainId) }, count);
+    for (const { chainId, count } of unmeasured) unmeasuredDeposits.set({ chain_id: String(chainId) }, count);
     for (const chain of chains) setChain(metrics, chain, parts.clock.now());
     for (const { chainId, count } of rescans) addressRescans.set({ chain_id: String(chainId) }, count);
     metrics.deliveriesDue.set(deliveries.dueCount);

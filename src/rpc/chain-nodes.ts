@@ -11,6 +11,8 @@ import type { Clock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { type Random, systemRandom } from "../runtime/random.ts";
+import type { BalanceQuestion } from "./balance.ts";
+import { type WitnessedBalance, witnessBalance } from "./balance-witnesses.ts";
 import { type ChainVerifier, createChainVerifier, type VerificationEvents } from "./chain-verifier.ts";
 import { orderForBackfill, orderForBlock, orderForHead } from "./choose-node.ts";
 import { createFailover, type Failover, type RetryPolicy, worthTelling } from "./failover.ts";
@@ -44,6 +46,8 @@ export interface ChainNodes extends ChainQuestions {
   expectTraces(signal?: AbortSignal): Promise<void>;
   /** What a token's contract says of itself, as one node tells it. */
   tokenWords(token: Address, signal?: AbortSignal): Promise<TokenWords>;
+  /** What an address held after a block, if so many nodes tell the same. Never throws for what nodes do. */
+  balance(question: BalanceQuestion, wanted: number, signal?: AbortSignal): Promise<WitnessedBalance>;
   /**
    * Asks every node for its chain id anew.
    *
@@ -130,6 +134,8 @@ export function createChainNodes(options: ChainNodesOptions): ChainNodes {
         },
         signal,
       ),
+    balance: (question, wanted, signal) =>
+      witnessBalance(ordersFor("head", { nodes, watch }).leaderFirst(), question, wanted, signal),
     recheckChainId: (signal) => recheckAll(nodes, signal),
     onHint: (listener) => hints.listen((header, node) => listener(header, node === watch.leader())),
     close: async () => {

@@ -11,6 +11,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { AnswerRefused } from "./answer.ts";
 import { type Answering, createAnswering } from "./answering.ts";
+import { askBalance, type BalanceAnswer, type BalanceQuestion } from "./balance.ts";
 import { createChainIdGuard } from "./chain-id-guard.ts";
 import type { ChainVerifier } from "./chain-verifier.ts";
 import { blockNumberParameter, checkHeader } from "./check-block.ts";
@@ -80,6 +81,8 @@ export interface ChainNode {
   expectTraces(signal?: AbortSignal): Promise<void>;
   /** What a token's contract says of itself. */
   tokenWords(token: Address, signal?: AbortSignal): Promise<TokenWords>;
+  /** What an address held after a block. That it cannot say is an answer, not a failure of the node. */
+  balance(question: BalanceQuestion, signal?: AbortSignal): Promise<BalanceAnswer>;
   /** It said lately that it offers none, though they are wanted. */
   lacksTraces(): boolean;
   /** Questions for catching up that are not answered yet, in parts of its limit. */
@@ -171,6 +174,7 @@ export function createNode(options: NodeOptions): ChainNode {
       tracesMissedAt = Number.NEGATIVE_INFINITY;
     },
     tokenWords: (token, signal) => answering(() => askTokenWords(source.ask, token, signal), signal),
+    balance: (question, signal) => counting(() => askBalance(missed.ask, question, signal), signal),
     lacksTraces,
     load: () => backfillCount / limit.status().limit,
     status: () => ({ ...record.status(), lacksTraces: lacksTraces(), requests: limit.status() }),

@@ -89,6 +89,11 @@ export function createMetrics() {
       LAG_SECONDS,
       ["chain_id"],
     ),
+    unmeasuredDeposits: gauge(
+      "unmeasured_deposits",
+      "Deposits of tokens whose balance counts that wait to be measured.",
+      ["chain_id"],
+    ),
     addressRescans: gauge(
       "address_rescans",
       "Addresses whose past is still to be looked at, as their watchFrom asked.",

@@ -21,6 +21,14 @@ export const tokenAbi = parseAbi([
   "function transferFrom(address from, address to, uint256 value) returns (bool)",
 ]);
 
+/** 6 decimals, symbol FEE. */
+export const feeTokenAbi = parseAbi([
+  "constructor(uint256 feePercent)",
+  "function mint(address to, uint256 value)",
+  "function transfer(address to, uint256 value) returns (bool)",
+  "function rebase(address holder, uint256 balance)",
+]);
+
 /** Pays many at once; `token` zero is the native coin. Tokens need an `approve` of the caller first. */
 export const batcherAbi = parseAbi([
   "struct Payment { address token; address to; uint256 value; }",
@@ -65,6 +73,7 @@ export const makerAbi = parseAbi([
 
 export const CONTRACTS = [
   "Token",
+  "FeeToken",
   "RefusingToken",
   "Forger",
   "Batcher",

@@ -15,6 +15,9 @@ export interface DepositView {
   readonly decimals: number | null;
   readonly amount: string | null;
   readonly amountBaseUnits: string;
+  readonly amountFrom: string;
+  readonly eventAmount: string | null;
+  readonly balanceNodes: number | null;
   readonly from: string;
   readonly to: string;
   readonly txHash: string | null;
@@ -71,7 +74,9 @@ export interface DaemonApi {
   createEndpoint(url: string, events?: readonly string[]): Promise<EndpointView>;
   /** All pages. */
   deposits(filter?: Readonly<Record<string, string>>): Promise<DepositView[]>;
-  deposit(id: string): Promise<DepositView & { readonly history?: readonly unknown[] }>;
+  deposit(
+    id: string,
+  ): Promise<DepositView & { readonly history?: readonly unknown[]; readonly waitsFor?: string | null }>;
   balances(userId: string): Promise<BalancesView>;
 }
 

@@ -57,6 +57,7 @@ export function assetOf(given: Partial<Asset> = {}): Asset {
     currency: "ETH",
     decimals: 18,
     minimumBaseUnits: 1n,
+    amountFrom: "event",
     policy: [{ upToBaseUnits: null, credit: atDepth(3), unlock: atDepth(5) }],
     ...given,
   };

@@ -74,6 +74,7 @@ function toAsset(
     token,
     currency: shape.currency,
     decimals: shape.decimals,
+    amountFrom: ("amountFrom" in shape ? shape.amountFrom : undefined) ?? "event",
     minimumBaseUnits: parseAmount(shape.minimum ?? "0", shape.decimals),
     policy: (shape.confirmations ?? chainPolicy).map(toBand),
   };

@@ -1,5 +1,6 @@
 /** The `chains` part of a config, and the same words in `config/chains.yaml`. */
 import { z } from "zod";
+import { AMOUNT_SOURCES } from "../../core/asset.ts";
 import { NATIVE_SOURCES } from "../../core/chain.ts";
 import { VERIFICATION_MODES } from "../../core/verification.ts";
 import { BACKFILLS } from "./config.ts";
@@ -47,7 +48,14 @@ export const nativeShape = z.strictObject(
 );
 
 export const tokenShape = z.strictObject(
-  { ...assetKeys, address: tokenAddress },
+  {
+    ...assetKeys,
+    address: tokenAddress,
+    amountFrom: oneOf(
+      AMOUNT_SOURCES,
+      ' ("event" counts what the Transfer event tells, "balance" what the recipient\'s balance grew by)',
+    ).optional(),
+  },
   { error: "expected { currency, address, decimals, minimum }" },
 );
 

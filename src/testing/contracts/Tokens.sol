@@ -53,6 +53,37 @@ contract Token {
     }
 }
 
+/// Keeps a part of every transfer, of which its event says nothing; and balances may change without any event.
+contract FeeToken {
+    string public constant symbol = "FEE";
+    uint8 public constant decimals = 6;
+    uint256 public immutable feePercent;
+    mapping(address => uint256) public balanceOf;
+
+    event Transfer(address indexed from, address indexed to, uint256 value);
+
+    constructor(uint256 feePercent_) {
+        feePercent = feePercent_;
+    }
+
+    function mint(address to, uint256 value) external {
+        balanceOf[to] += value;
+        emit Transfer(address(0), to, value);
+    }
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        balanceOf[msg.sender] -= value;
+        balanceOf[to] += value - (value * feePercent) / 100;
+        emit Transfer(msg.sender, to, value);
+        return true;
+    }
+
+    /// What a rebasing token does to every holder.
+    function rebase(address holder, uint256 balance) external {
+        balanceOf[holder] = balance;
+    }
+}
+
 /// Refuses by answering false instead of reverting, and emits nothing, as some old tokens do.
 contract RefusingToken {
     uint8 public constant decimals = 6;
