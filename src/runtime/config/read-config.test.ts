@@ -95,6 +95,7 @@ describe("a config that is right", () => {
         token: null,
         currency: "ETH",
         decimals: 18,
+        amountFrom: "event",
         minimumBaseUnits: 10n ** 15n,
         policy: [{ upToBaseUnits: null, credit: depth(12), unlock: finalized }],
       },
@@ -103,6 +104,7 @@ describe("a config that is right", () => {
         token: USDT.toLowerCase(),
         currency: "USDT",
         decimals: 6,
+        amountFrom: "event",
         minimumBaseUnits: 1_000_000n,
         policy: [
           { upToBaseUnits: 1_000_000_000n, credit: depth(3), unlock: depth(12) },
@@ -318,6 +320,19 @@ describe("secrets", () => {
     ]);
     expect((await read(withChain(rest))).chains[0]).toMatchObject({ verification: "auto", witnesses: 1 });
   });
+});
+
+test("E1: takes what counts of a token, and of the native coin nothing but what moved", async () => {
+  const token = `{ currency: FEE, decimals: 6, address: "${USDC}", amountFrom: balance }`;
+  const { chains } = await read(withChain(`confirmations: 1\ntokens: [${token}]`));
+  expect(chains[0]?.assets.map(({ amountFrom }) => amountFrom)).toEqual(["balance"]);
+  expect(
+    await faultsOf(withChain(`confirmations: 1\ntokens: [${token.replace("balance", "half")}]`)),
+  ).toEqual([expect.stringMatching(/^chains\[0\]\.tokens\[0\]\.amountFrom: expected "event" or "balance"/)]);
+  const native = "{ currency: ETH, decimals: 18, internal: none, amountFrom: balance }";
+  expect(await faultsOf(withChain(`confirmations: 1\nnative: ${native}`))).toEqual([
+    expect.stringMatching(/^chains\[0\]\.native\.amountFrom: /),
+  ]);
 });
 
 test("E4: refuses two assets on one contract, however its address is written", async () => {
