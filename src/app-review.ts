@@ -1,4 +1,6 @@
 /** The review before a credit: its rules as they are in force, and what looks after them. */
+import type { WorkerParts } from "./app-workers.ts";
+import { screenDeposits } from "./flow/screen-deposits.ts";
 import type { HoldRules } from "./review/hold-rules.ts";
 import { holdRulesOf } from "./review/hold-rules.ts";
 import type { SenderLists } from "./review/sender-lists.ts";
@@ -37,6 +39,26 @@ export function senderListsWorker(parts: {
         await clock.sleep(LOOK_MS, signal);
       }
     },
+  };
+}
+
+export function screeningWorker(parts: WorkerParts): Worker {
+  const { review, metrics } = parts;
+  return {
+    name: "screen deposits",
+    run: (signal) =>
+      screenDeposits(
+        {
+          ...parts,
+          screening: () => review().screening,
+          sweepIntervalMs: parts.config.sweepIntervalMs,
+          onAttempt: (result, durationMs) => {
+            metrics.screeningAttempts.inc({ result });
+            metrics.screeningSeconds.observe(durationMs / 1000);
+          },
+        },
+        signal,
+      ),
   };
 }
 

@@ -20,7 +20,7 @@ import type { ChainNodes } from "./rpc/chain-nodes.ts";
 import type { VerificationEvents } from "./rpc/chain-verifier.ts";
 import { createMempoolNodes } from "./rpc/mempool/mempool-nodes.ts";
 import type { Clock } from "./runtime/clock.ts";
-import type { ChainConfig, Config } from "./runtime/config/config.ts";
+import type { ChainConfig, Config, ReviewConfig } from "./runtime/config/config.ts";
 import type { Logger } from "./runtime/logger.ts";
 import type { Metrics } from "./runtime/metrics.ts";
 import type { Worker } from "./runtime/supervisor.ts";
@@ -36,6 +36,8 @@ export interface WorkerParts {
   /** This process, by a name an operator recognises. */
   readonly instance: string;
   readonly onCatchUp: FollowerParts["onCatchUp"];
+  /** What holds deposits before their credit, as it is in force now. */
+  readonly review: () => ReviewConfig;
 }
 
 /**
@@ -86,7 +88,7 @@ async function watchMempoolOf(
   const { database, wakers, clock, logger, instance } = parts;
   const watch = await addresses.load(signal);
   const nodes = createMempoolNodes({ chain, clock });
-  const ingest = ingestContextOf(database, chain, assets, watch);
+  const ingest = ingestContextOf(database, chain, assets, watch, () => parts.review().screening);
   const metrics = mempoolMetrics(parts.metrics);
   try {
     await watchMempool(
@@ -109,7 +111,7 @@ async function follow(
 ): Promise<void> {
   const { database, wakers, clock, logger } = parts;
   const watch = await addresses.load(signal);
-  const ingest = ingestContextOf(database, chain, assets, watch);
+  const ingest = ingestContextOf(database, chain, assets, watch, () => parts.review().screening);
   const { leaseMs } = parts.config;
   const metrics = followerMetrics(parts.metrics, clock);
   const threads = createFetchThreads({ chain, clock, logger });
@@ -158,7 +160,8 @@ async function rescanPast(
   addresses: AddressLoader,
   signal: AbortSignal,
 ): Promise<void> {
-  const ingest = ingestContextOf(parts.database, chain, assets, await addresses.load(signal));
+  const watch = await addresses.load(signal);
+  const ingest = ingestContextOf(parts.database, chain, assets, watch, () => parts.review().screening);
   // The follower knows it once it leads; this goes on beside one in another process too.
   if (nodes.verification.state().memory === null) await restoreVerification(parts.database, nodes);
   const { leaseMs, sweepIntervalMs } = parts.config;

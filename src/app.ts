@@ -8,7 +8,7 @@ import { hostname } from "node:os";
 import { type Closing, createClosing } from "./app-closing.ts";
 import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
 import { createLiveConfig, type LiveConfig, reloadWorker } from "./app-reload.ts";
-import { createHoldRules, senderListsWorker } from "./app-review.ts";
+import { createHoldRules, screeningWorker, senderListsWorker } from "./app-review.ts";
 import {
   housekeepingWorker,
   nodeReportWorker,
@@ -156,7 +156,8 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   state.queue = queue;
   closing.add("queue", () => queue.close(config.shutdownGraceMs));
   closing.add("workers", () => supervisor.stop());
-  const base = { config, database, clock, logger, metrics, instance, onCatchUp: options.onCatchUp };
+  const { review } = live;
+  const base = { config, review, database, clock, logger, metrics, instance, onCatchUp: options.onCatchUp };
   const built = {
     ...base,
     roles,
@@ -233,9 +234,9 @@ function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } 
     workers.push(nodeReportWorker(workerParts, parts.nodesOf));
   }
   if (roles.includes("settle")) {
-    const holdRules = createHoldRules(parts.live.review, parts.senderLists);
+    const holdRules = createHoldRules(parts.review, parts.senderLists);
     workers.push(...settleWorkers(settlerParts(workerParts, queue, holdRules), config.shutdownGraceMs));
-    workers.push(senderListsWorker(parts));
+    workers.push(senderListsWorker(parts), screeningWorker(workerParts));
   }
   if (deliverer !== undefined) workers.push(...deliverWorkers(workerParts, queue, deliverer));
   return { workers, wakers };

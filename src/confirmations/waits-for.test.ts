@@ -52,6 +52,14 @@ describe("what a deposit waits for", () => {
     );
   });
 
+  it("is the screening service, once all else is met", () => {
+    const screened = (creditAt: string) => ({ ...pending(creditAt), screeningSince: minutesAgo(2) });
+    expect(waitsFor(screened("3"), chain)).toBe("waiting for screening since 2026-11-24T11:58:00.000Z");
+    expect(waitsFor(screened("12"), chain)).toBe("3 of 12");
+    expect(waitsFor({ ...screened("3"), status: "held" }, chain)).toBe("waiting for a review");
+    expect(waitsFor({ ...pending("3"), screeningSince: null }, chain)).toBe("being settled");
+  });
+
   it("is the nodes that do not hold its branch yet, once all else is met", () => {
     const wanting = { ...chain, cursorNumber: 111n, witnesses: 2, witnessedNumber: 104n };
     expect(waitsFor(pending("12"), wanting)).toBe(

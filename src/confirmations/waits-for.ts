@@ -4,16 +4,20 @@ import type { FinalityTag } from "../core/chain.ts";
 import { type Deposit, isUnmeasured } from "../core/deposit.ts";
 import { isDepthMet, isMet, isTagMet, parseThreshold, type ReachedBlocks } from "./threshold.ts";
 
-export type WaitingDeposit = Pick<
-  Deposit,
-  | "status"
-  | "blockNumber"
-  | "creditAt"
-  | "unlockAt"
-  | "eventAmountBaseUnits"
-  | "balanceNodes"
-  | "measureProblem"
->;
+export interface WaitingDeposit
+  extends Pick<
+    Deposit,
+    | "status"
+    | "blockNumber"
+    | "creditAt"
+    | "unlockAt"
+    | "eventAmountBaseUnits"
+    | "balanceNodes"
+    | "measureProblem"
+  > {
+  /** Since when the screening service owes its answer; left out or `null`: it does not. */
+  readonly screeningSince?: Date | null;
+}
 
 /** Where a chain stands, and since when. */
 export interface ChainStanding extends ReachedBlocks {
@@ -52,8 +56,12 @@ export function waitsFor(deposit: WaitingDeposit, chain: ChainStanding): string 
     witnessText(threshold, deposit, chain),
   ];
   const told = parts.filter((part) => part !== null);
+  if (told.length > 0) return told.join(" and ");
+  const { screeningSince = null } = deposit;
+  if (deposit.status === "pending" && screeningSince !== null)
+    return `waiting for screening since ${screeningSince.toISOString()}`;
   // Met, and about to be settled.
-  return told.length === 0 ? "being settled" : told.join(" and ");
+  return "being settled";
 }
 
 function measureText(deposit: WaitingDeposit): string | null {

@@ -6,7 +6,7 @@
  */
 import { bandFor, dueBlock, thresholdText } from "../confirmations/threshold.ts";
 import type { BlockTransfers, NativeSource, Transfer } from "../core/chain.ts";
-import type { Deposit } from "../core/deposit.ts";
+import { type Deposit, isUnmeasured } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
 import type { Address, Hash } from "../core/hex.ts";
 import { verificationOf } from "../core/verification.ts";
@@ -23,6 +23,7 @@ import { matchTransfers } from "../matcher/match-transfers.ts";
 import { closeRegistrationGate } from "../merchants/address-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
+import { insertScreenings, type ScreeningKey } from "../review/screening-store.ts";
 import { deleteBlockRefsUpTo, insertBlockRefs, type NewBlockRef } from "../scanner/block-ref-store.ts";
 import { type CursorClaim, holdCursor, moveCursor } from "../scanner/chain-store.ts";
 import { type AddressWatch, loadNewAddresses } from "./watch-addresses.ts";
@@ -38,6 +39,8 @@ export interface IngestContext {
   readonly ownWallets: ReadonlySet<Address>;
   readonly reorgWindow: number;
   readonly watch: AddressWatch;
+  /** The wait before a new deposit's first screening, as it is in force; `null` or left out: none is screened. */
+  readonly firstScreeningMs?: number | null;
 }
 
 export interface Ingested {
@@ -78,15 +81,20 @@ export async function ingestBlocks(
     const found = watch.lastNumber === matchedUpTo ? matched : matchBlocks(blocks, watch.table);
 
     const seen = found.map((each) => judgeTransfer(each, context, thresholdRules));
-    return recordSeen(tx, chainId, seen);
+    return recordSeen(tx, context, seen);
   });
 }
 
 /** Writes what blocks showed, with its events. The chain's cursor stays where it is until the transaction ends. */
-export async function recordSeen(tx: Sql, chainId: number, seen: readonly SeenDeposit[]): Promise<Ingested> {
+export async function recordSeen(
+  tx: Sql,
+  { chainId, firstScreeningMs = null }: Pick<IngestContext, "chainId" | "firstScreeningMs">,
+  seen: readonly SeenDeposit[],
+): Promise<Ingested> {
   const held = await holdCursor(tx, chainId);
   if (held === null) throw new Error(`Chain ${chainId} lost its cursor inside an ingest`);
   const deposits = await insertSeenDeposits(tx, chainId, seen);
+  if (firstScreeningMs !== null) await insertScreenings(tx, screeningKeys(deposits), firstScreeningMs);
   const events = deposits.map((deposit) => depositEvent(deposit, held.cursorNumber, held.at));
   const deliveryCount = await appendEvents(tx, events);
   const isAnythingDue = await isAnyDepositDue(tx, chainId, held.reached);
@@ -96,6 +104,12 @@ export async function recordSeen(tx: Sql, chainId: number, seen: readonly SeenDe
     targetBlocks: targetBlocks(deposits, seen, held.cursorNumber),
     isAnythingDue,
   };
+}
+
+function screeningKeys(deposits: readonly Deposit[]): ScreeningKey[] {
+  // What is still to be measured is asked about later, when it is known how much it is.
+  const pending = deposits.filter((deposit) => deposit.status === "pending" && !isUnmeasured(deposit));
+  return pending.map(({ id: depositId, generation }) => ({ depositId, generation }));
 }
 
 /** The last guard before the cursor: whatever the stages before it did, it never jumps and never changes branch. */

@@ -2,7 +2,7 @@
 import type { KnownAsset } from "../core/asset.ts";
 import type { Database } from "../db/database.ts";
 import type { AssetsByToken } from "../deposits/judge-transfer.ts";
-import type { ChainConfig } from "../runtime/config/config.ts";
+import type { ChainConfig, ScreeningConfig } from "../runtime/config/config.ts";
 import type { IngestContext } from "./ingest-block.ts";
 import type { AddressWatch } from "./watch-addresses.ts";
 
@@ -11,6 +11,7 @@ export function ingestContextOf(
   chain: ChainConfig,
   assets: () => readonly KnownAsset[],
   watch: AddressWatch,
+  screening: () => ScreeningConfig | null = () => null,
 ): IngestContext {
   let inForce = assets();
   let byToken = toAssetsByToken(inForce);
@@ -24,6 +25,9 @@ export function ingestContextOf(
         byToken = toAssetsByToken(now);
       }
       return byToken;
+    },
+    get firstScreeningMs() {
+      return screening()?.scheduleMs[0] ?? null;
     },
     nativeSource: chain.nativeSource,
     ownWallets: new Set(chain.ownWallets),

@@ -61,7 +61,7 @@ export async function ingestRange(
 
       const found = matchBlocks(range.blocks, watch.table);
       const seen = found.map((each) => judgeTransfer(each, context, thresholdRules));
-      return recordSeen(tx, chainId, seen);
+      return recordSeen(tx, context, seen);
     });
     return { kind: "ingested", ingested };
   } catch (rawError) {

@@ -71,7 +71,7 @@ async function recordPiece(
   const seen = matched.map((each) => judgeTransfer(each, context, thresholdRules));
   return context.database.transaction(async (tx) => {
     // Holds the cursor first: no reorg can pass between this look at the branch and the commit.
-    const recorded = await recordSeen(tx, context.chainId, seen);
+    const recorded = await recordSeen(tx, context, seen);
     const kept = new Map((await listBlockRefs(tx, context.chainId)).map((ref) => [ref.number, ref.hash]));
     const other = blocks.find(({ block }) => (kept.get(block.number) ?? block.hash) !== block.hash);
     if (other !== undefined) {

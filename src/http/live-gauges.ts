@@ -11,6 +11,7 @@ import {
   countDeliveriesInFlight,
   countEndpoints,
   countHeldDeposits,
+  countScreeningsDue,
   countSeenPayments,
 } from "./status-store.ts";
 
@@ -37,17 +38,21 @@ export async function readLiveGauges(
   for (const gauge of [...followed, ...proved, ...finality]) gauge.reset();
   metrics.deliveriesDue.remove();
   metrics.depositsHeld.reset();
+  metrics.screeningsDue.remove();
   metrics.endpoints.reset();
   try {
-    const [chains, deliveries, endpoints, rescans, seen, held, unmeasured] = await Promise.all([
-      listChainStates(database),
-      countDeliveriesInFlight(database),
-      countEndpoints(database),
-      countLiveRescans(database),
-      countSeenPayments(database),
-      countHeldDeposits(database),
-      countUnmeasured(database),
-    ]);
+    const [chains, deliveries, endpoints, rescans, seen, held, unmeasured, screeningsDue] = await Promise.all(
+      [
+        listChainStates(database),
+        countDeliveriesInFlight(database),
+        countEndpoints(database),
+        countLiveRescans(database),
+        countSeenPayments(database),
+        countHeldDeposits(database),
+        countUnmeasured(database),
+        countScreeningsDue(database),
+      ],
+    );
     for (const { chainId, reason, count } of held)
       metrics.depositsHeld.set({ chain_id: String(chainId), reason }, count);
     for (const { chainId, count } of seen) seenPayments.set({ chain_id: String(chainId) }, count);
@@ -55,6 +60,7 @@ export async function readLiveGauges(
     for (const chain of chains) setChain(metrics, chain, parts.clock.now());
     for (const { chainId, count } of rescans) addressRescans.set({ chain_id: String(chainId) }, count);
     metrics.deliveriesDue.set(deliveries.dueCount);
+    metrics.screeningsDue.set(screeningsDue);
     for (const [state, count] of Object.entries(endpoints)) metrics.endpoints.set({ state }, count);
   } catch (rawError) {
     parts.logger.warn("Served metrics without the database's", { error: coerceError(rawError) });

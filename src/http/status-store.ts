@@ -98,6 +98,14 @@ export async function countHeldDeposits(
   }));
 }
 
+/** Deposits that wait for the screening service. */
+export async function countScreeningsDue(sql: Sql): Promise<number> {
+  const [row] = await sql.query<{ count: bigint }>(
+    "SELECT count(*) AS count FROM screenings WHERE state = 'due'",
+  );
+  return Number(row?.count ?? 0n);
+}
+
 /** The server's version and clock. */
 export async function readServer(sql: Sql): Promise<{ version: string; time: Date }> {
   const [row] = await sql.query<{ version: string; time: Date }>(

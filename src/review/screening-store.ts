@@ -28,27 +28,35 @@ export interface Screening {
   readonly detail: string | null;
 }
 
-/** In the transaction that makes the deposits. Those that have a row already keep it. */
-export async function insertScreenings(tx: Sql, keys: readonly ScreeningKey[]): Promise<void> {
+/**
+ * In the transaction that makes the deposits. Those that have a row already keep it.
+ *
+ * @param waitMs before the first attempt
+ */
+export async function insertScreenings(
+  tx: Sql,
+  keys: readonly ScreeningKey[],
+  waitMs: number,
+): Promise<void> {
   if (keys.length === 0) return;
   await tx.query(
     `INSERT INTO screenings (deposit_id, generation, next_attempt_at)
-     SELECT deposit_id, generation, now() FROM unnest($1::text[], $2::integer[]) AS k(deposit_id, generation)
+     SELECT deposit_id, generation, now() + $3::float8 * interval '1 millisecond' FROM unnest($1::text[], $2::integer[]) AS k(deposit_id, generation)
      ON CONFLICT DO NOTHING`,
-    [keys.map(({ depositId }) => depositId), keys.map(({ generation }) => generation)],
+    [keys.map(({ depositId }) => depositId), keys.map(({ generation }) => generation), waitMs],
   );
 }
 
 /**
- * For pending deposits that have none: from before a service was configured, or from a daemon that knows of none.
- * Each half reads one partial index of what is pending.
+ * For pending deposits that have none: from before a service was configured, from a daemon that knows of none, or now
+ * measured. Before its amount is measured there is nothing to ask about. Each half reads one partial index of what is pending.
  *
  * @returns how many were made, `limit` at most
  */
 export async function insertMissingScreenings(sql: Sql, limit: number): Promise<number> {
   const pending = (tag: "NULL" | "NOT NULL") => `
     SELECT d.id, d.generation FROM deposits d WHERE d.status = 'pending' AND d.credit_tag IS ${tag}
-      AND NOT EXISTS (SELECT FROM screenings s WHERE s.deposit_id = d.id AND s.generation = d.generation)`;
+      AND d.measure_at IS NULL AND NOT EXISTS (SELECT FROM screenings s WHERE s.deposit_id = d.id AND s.generation = d.generation)`;
   const rows = await sql.query(
     `INSERT INTO screenings (deposit_id, generation, next_attempt_at)
      SELECT id, generation, now() FROM (${pending("NULL")} UNION ALL ${pending("NOT NULL")}) missing LIMIT $1
@@ -83,7 +91,13 @@ export async function claimScreenings(sql: Sql, limit: number, leaseMs: number):
 /** What came of a claim. */
 export type ScreeningOutcome =
   | { readonly next: "ended"; readonly screening: Screening }
-  | { readonly next: "again"; readonly waitMs: number; readonly detail: string };
+  | {
+      readonly next: "again";
+      readonly waitMs: number;
+      readonly detail: string;
+      /** Whether it counts: not when this machine could not ask. */
+      readonly isFailure: boolean;
+    };
 
 /** @returns whether it was taken: not when another claim was made meanwhile */
 export async function recordScreening(
@@ -92,7 +106,7 @@ export async function recordScreening(
   outcome: ScreeningOutcome,
 ): Promise<boolean> {
   const { state, detail } = outcome.next === "ended" ? outcome.screening : { ...outcome, state: "due" };
-  const isFailure = state === "due" || state === "no_answer";
+  const isFailure = outcome.next === "again" ? outcome.isFailure : state === "no_answer";
   const rows = await sql.query(
     `UPDATE screenings SET state = $4, detail = $5, failures = failures + $6,
        next_attempt_at = now() + $7::float8 * interval '1 millisecond',

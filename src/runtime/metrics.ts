@@ -143,7 +143,7 @@ export function createMetrics() {
       ["chain_id"],
     ),
 
-    // review before a credit; the first is read from the database
+    // review before a credit; the first and the last are read from the database
     depositsHeld: gauge(
       "deposits_held",
       "Deposits that wait for a review, by the reason they were held for.",
@@ -158,6 +158,18 @@ export function createMetrics() {
       "1 while the file as it is now cannot be taken, and what was read before holds.",
       ["file"],
     ),
+
+    screeningAttempts: counter(
+      "screening_attempts_total",
+      "Questions to the screening service, by result: approve, hold, reject, failed, no_answer (failed for the last time).",
+      ["result"],
+    ),
+    screeningSeconds: histogram(
+      "screening_attempt_seconds",
+      "One question to the screening service.",
+      REQUEST_SECONDS,
+    ),
+    screeningsDue: gauge("screenings_due", "Deposits that wait for the screening service."),
 
     // telling merchants
     deliveriesDue: gauge("deliveries_due", "Deliveries whose next attempt is due."),

@@ -36,7 +36,8 @@ export async function rescanCommand(
   const result = await onChain(options, given.chain, async ({ setup, database, chain, nodes }) => {
     const { assets } = await registerChains(database, [chain], setup.logger);
     const watch = await loadAddressWatch(database, systemRandom);
-    const context = ingestContextOf(database, chain, () => assets.get(chain.id) ?? [], watch);
+    const screening = () => setup.config.review.screening;
+    const context = ingestContextOf(database, chain, () => assets.get(chain.id) ?? [], watch, screening);
     await restoreVerification(database, nodes);
     return rescan({ context, chain, nodes: nodes.backfill, onProgress }, { ...span, only });
   });

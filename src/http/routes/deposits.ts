@@ -5,8 +5,10 @@ import { DEPOSIT_STATUSES, type Deposit } from "../../core/deposit.ts";
 import { depositBody } from "../../core/deposit-body.ts";
 import { FatalError, InputError } from "../../core/errors.ts";
 import { depositEventType } from "../../core/event.ts";
+import type { Sql } from "../../db/database.ts";
 import { findDeposit, listDeposits } from "../../deposits/deposit-list-store.ts";
 import { type DepositHistoryItem, listDepositHistory } from "../../outbox/event-store.ts";
+import { findScreeningSince } from "../../review/screening-store.ts";
 import { getChainStanding } from "../../scanner/chain-store.ts";
 import { depositDetailShape, depositShape, pageOf } from "../answers.ts";
 import { address, depositStatus, hash, id, pageQuery, userId } from "../inputs.ts";
@@ -55,7 +57,7 @@ const showOne = route({
     const history = (await listDepositHistory(database, deposit.id)).map(historyBody);
     const body: DepositDetail = {
       ...(depositBody(deposit, cursorNumber) as Omit<DepositDetail, "history" | "timing" | "waitsFor">),
-      waitsFor: waitsFor(deposit, await getChainStanding(database, deposit.chainId)),
+      waitsFor: await waitText(database, deposit),
       history,
       timing: timingOf(deposit),
     };
@@ -64,6 +66,12 @@ const showOne = route({
 });
 
 export const depositRoutes: readonly Route[] = [listAll, showOne];
+
+async function waitText(sql: Sql, deposit: Deposit): Promise<string | null> {
+  const { id: depositId, generation, chainId } = deposit;
+  const screeningSince = await findScreeningSince(sql, { depositId, generation });
+  return waitsFor({ ...deposit, screeningSince }, await getChainStanding(sql, chainId));
+}
 
 function historyBody(item: DepositHistoryItem): DepositDetail["history"][number] {
   const status = DEPOSIT_STATUSES.find((each) => depositEventType(each) === item.type);

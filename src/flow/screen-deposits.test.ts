@@ -1,0 +1,294 @@
+/** The screening of deposits, against a real PostgreSQL and a real HTTP service that misbehaves. */
+import { Webhook } from "standardwebhooks";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { checksumAddress } from "../core/hex.ts";
+import { listDeposits } from "../deposits/deposit-list-store.ts";
+import { registerAddress } from "../merchants/address-store.ts";
+import { holdRulesOf } from "../review/hold-rules.ts";
+import { listFindings } from "../review/hold-store.ts";
+import { claimScreenings, recordScreening } from "../review/screening-store.ts";
+import { systemClock } from "../runtime/clock.ts";
+import type { ScreeningConfig } from "../runtime/config/config.ts";
+import { type LogFields, silentLogger } from "../runtime/logger.ts";
+import { systemRandom } from "../runtime/random.ts";
+import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import {
+  addressOf,
+  assetOf,
+  blockOf,
+  blockWith,
+  CHAIN_ID,
+  hashOf,
+  MERCHANT_ID,
+  seedChain,
+  transferOf,
+} from "../testing/factory.ts";
+import {
+  type Answering,
+  SCREENING_SECRET,
+  type ScreeningService,
+  says,
+  startScreeningService,
+} from "../testing/screening-service.ts";
+import { waitFor } from "../testing/wait-for.ts";
+import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
+import { type ScreeningResult, screenDeposits } from "./screen-deposits.ts";
+import { settleDeposits } from "./settle-deposits.ts";
+import { undoReorg } from "./undo-reorg.ts";
+import { loadAddressWatch } from "./watch-addresses.ts";
+
+const alice = addressOf("alice");
+
+let test: TestDatabase;
+let service: ScreeningService;
+let context: IngestContext;
+let config: ScreeningConfig;
+let log: [sentence: string, fields: LogFields][];
+let results: ScreeningResult[];
+let stops: (() => Promise<void>)[];
+
+beforeEach(async () => {
+  test = await createTestDatabase();
+  service = await startScreeningService();
+  const assets = await seedChain(test.database, [assetOf()]);
+  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
+  context = {
+    database: test.database,
+    chainId: CHAIN_ID,
+    assets: new Map(assets.map((asset) => [asset.token, asset])),
+    nativeSource: "value",
+    ownWallets: new Set(),
+    reorgWindow: 64,
+    watch: await loadAddressWatch(test.database, systemRandom),
+    firstScreeningMs: 0,
+  };
+  config = {
+    url: service.url,
+    secret: SCREENING_SECRET.slice("whsec_".length),
+    timeoutMs: 30_000,
+    scheduleMs: [0, 1, 1],
+    onNoAnswer: "hold",
+    concurrency: 4,
+  };
+  log = [];
+  results = [];
+  stops = [];
+});
+afterEach(async () => {
+  await Promise.all(stops.map((stop) => stop()));
+  await service.stop();
+  await test.drop();
+});
+
+const claim = (number: number, branch = "A") => {
+  const { hash } = blockOf(number, branch);
+  return { chainId: CHAIN_ID, number: BigInt(number), hash, leaseToken: 0n };
+};
+
+/** Payments in block 1, which is deep enough. */
+async function ingestDue(...names: string[]): Promise<void> {
+  const transfers = names.map((tx) => transferOf({ to: alice, tx, sender: addressOf("relayer") }));
+  await ingestBlocks(context, claim(0), [
+    blockWith(blockOf(1), transfers),
+    blockWith(blockOf(2)),
+    blockWith(blockOf(3)),
+  ]);
+}
+
+function settle() {
+  const review = { fourEyes: false, limits: [], senderLists: [], screening: config };
+  return settleDeposits(test.database, CHAIN_ID, undefined, holdRulesOf(review, { filesWith: () => [] }));
+}
+
+/** Works until the end of the test. */
+function startScreening(): () => Promise<void> {
+  const abort = new AbortController();
+  const note = (sentence: string, fields: LogFields = {}) => void log.push([sentence, fields]);
+  const running = screenDeposits(
+    {
+      database: test.database,
+      screening: () => config,
+      wakers: { settleNow: async () => void (await settle()) },
+      clock: systemClock,
+      logger: { ...silentLogger, info: note, warn: note, error: note },
+      sweepIntervalMs: 50,
+      onAttempt: (result) => void results.push(result),
+    },
+    abort.signal,
+  );
+  const stop = () => {
+    abort.abort();
+    return running;
+  };
+  stops.push(stop);
+  return stop;
+}
+
+const deposits = async () =>
+  (await listDeposits(test.database, { merchantId: MERCHANT_ID, limit: 100 })).map((each) => each.deposit);
+const statuses = async () =>
+  (await deposits()).map(({ status, reason }) => [status, reason].join(" ").trim()).sort();
+const until = (expected: readonly string[]) =>
+  waitFor(async () => JSON.stringify(await statuses()) === JSON.stringify(expected), {
+    what: `deposits ${expected.join(", ")}`,
+  });
+const findings = async () => {
+  const [deposit] = await deposits();
+  return deposit === undefined ? [] : listFindings(test.database, deposit.id, deposit.generation);
+};
+
+describe("screening", () => {
+  it.each([
+    ["approve", "credited", []],
+    ["hold", "held screening", ["The screening service answered hold: seen in a mixer"]],
+    ["reject", "rejected screening", ["The screening service answered reject: seen in a mixer"]],
+  ])("makes of the answer %s a deposit that is %s", async (answer, becomes, found) => {
+    service.answer(says({ answer, note: "seen in\u0000a mixer", risk: 7 }));
+    await ingestDue("1");
+    expect(await settle()).toMatchObject({ credited: 0, held: 0 });
+    startScreening();
+    await until([becomes]);
+    expect(await findings()).toEqual(found);
+    expect(results).toEqual([answer]);
+  });
+
+  it("asks about the transfer, signed so that the stock verifier takes it", async () => {
+    await ingestDue("1");
+    startScreening();
+    await until(["credited"]);
+    const [question] = service.asked;
+    const [deposit] = await deposits();
+    expect(question?.body).toEqual({
+      id: deposit?.id,
+      merchantId: MERCHANT_ID,
+      userId: "alice",
+      chainId: CHAIN_ID,
+      currency: "ETH",
+      token: null,
+      decimals: 18,
+      amount: "1",
+      amountBaseUnits: "1000000000000000000",
+      from: checksumAddress(addressOf("payer")),
+      sender: checksumAddress(addressOf("relayer")),
+      to: checksumAddress(alice),
+      txHash: hashOf("tx 1"),
+      source: "value",
+      blockNumber: 1,
+      blockHash: blockOf(1).hash,
+      blockTime: new Date(blockOf(1).timestamp * 1000).toISOString(),
+    });
+    const headers = question?.headers as Record<string, string>;
+    expect(new Webhook(SCREENING_SECRET).verify(question?.text ?? "", headers)).toEqual(question?.body);
+    expect(headers["webhook-id"]).toBe(`${deposit?.id}-1`);
+    expect(JSON.stringify(log)).not.toContain(config.secret);
+    expect(JSON.stringify(log)).not.toContain("/screen");
+  });
+
+  const misbehaving: readonly [what: string, answering: Answering, problem: string][] = [
+    ["answers 500", says({ answer: "approve" }, 500), "status 500"],
+    ["redirects", (_q, response) => response.writeHead(302, { location: "/approve" }).end(), "redirect 302"],
+    ["answers junk", (_q, response) => response.end("<html>approve</html>"), "what it answered is no answer"],
+    ["answers in other words", says({ answer: "Approve" }), "what it answered is no answer"],
+    [
+      "answers without end",
+      (_q, response) => {
+        response.writeHead(200);
+        response.write(`{"answer":"approve","note":"${"x".repeat(100_000)}`);
+      },
+      "what it answered is no answer",
+    ],
+    ["hangs up", (_q, response) => response.destroy(), "reset UND_ERR_SOCKET"],
+  ];
+  it.each(misbehaving)(
+    "is tried again, by the schedule, when the service %s",
+    async (_what, bad, problem) => {
+      service.answer((question, response) => {
+        (service.asked.length < 3 ? bad : says({ answer: "approve" }))(question, response);
+      });
+      await ingestDue("1");
+      startScreening();
+      await until(["credited"]);
+      expect(results).toEqual(["failed", "failed", "approve"]);
+      expect(
+        log.filter(([, { result }]) => result === "failed").map(([, fields]) => fields["problem"]),
+      ).toEqual([problem, problem]);
+      const sent = service.asked.map(({ headers, text }) => [headers["webhook-id"], text]);
+      expect(new Set(sent.map((each) => JSON.stringify(each))).size).toBe(1);
+    },
+  );
+
+  it("takes the set answer after the last attempt: hold, unless the config says approve", async () => {
+    service.answer(says({}, 503));
+    await ingestDue("1");
+    startScreening();
+    await until(["held screening_no_answer"]);
+    expect(results).toEqual(["failed", "failed", "no_answer"]);
+    expect(await findings()).toEqual(["The screening service did not answer: status 503"]);
+  });
+
+  it("gives up on a service that hangs at its time limit, and asks the others' questions meanwhile", async () => {
+    config = { ...config, timeoutMs: 5_000, scheduleMs: [0], onNoAnswer: "approve" };
+    service.answer(({ body }, response) => {
+      if (body["txHash"] !== hashOf("tx 1")) says({ answer: "hold" })({} as never, response);
+    });
+    await ingestDue("1", "2");
+    startScreening();
+    await until(["credited", "held screening"]);
+    expect(results).toEqual(["hold", "no_answer"]);
+  });
+
+  it("asks about deposits that were pending before a service was configured", async () => {
+    context = { ...context, firstScreeningMs: null };
+    await ingestDue("1", "2");
+    expect(await test.database.query("SELECT FROM screenings")).toEqual([]);
+    startScreening();
+    await until(["credited", "credited"]);
+    expect(service.asked).toHaveLength(2);
+  });
+
+  it("asks nothing about a deposit that left the chain, and anew where it is included again", async () => {
+    await ingestDue("1");
+    await undoReorg(test.database, claim(3), blockOf(0));
+    startScreening();
+    await waitFor(async () => (await test.database.query("SELECT FROM screenings")).length === 0, {
+      what: "the question to be dropped",
+    });
+    expect(service.asked).toEqual([]);
+    await ingestBlocks(context, claim(0), [
+      blockWith(blockOf(1, "B", "A"), [transferOf({ to: alice, tx: "1" })]),
+      blockWith(blockOf(2, "B")),
+      blockWith(blockOf(3, "B")),
+    ]);
+    await until(["credited"]);
+    expect(service.asked.map(({ headers }) => headers["webhook-id"])).toEqual([
+      expect.stringMatching(/^dep_.*-2$/),
+    ]);
+  });
+
+  it("hands back what is under way when it stops, and uses up no attempt", async () => {
+    service.answer(() => undefined);
+    await ingestDue("1");
+    const stop = startScreening();
+    await waitFor(async () => service.asked.length === 1, { what: "the question" });
+    await stop();
+    expect(await test.database.query("SELECT state, failures FROM screenings")).toEqual([
+      { state: "due", failures: 0 },
+    ]);
+    service.answer(says({ answer: "approve" }));
+    startScreening();
+    await until(["credited"]);
+  });
+
+  it("H7: takes nothing from a process whose claim ran out while it was frozen", async () => {
+    await ingestDue("1");
+    const approved = { next: "ended", screening: { state: "approve", detail: null } } as const;
+    const [frozen] = await claimScreenings(test.database, 1, 0);
+    const [later] = await claimScreenings(test.database, 1, 60_000);
+    if (frozen === undefined || later === undefined) throw new Error("nothing was claimed");
+    expect(await claimScreenings(test.database, 1, 60_000)).toEqual([]);
+    expect(await recordScreening(test.database, frozen, approved)).toBe(false);
+    expect(await settle()).toMatchObject({ credited: 0 });
+    expect(await recordScreening(test.database, later, approved)).toBe(true);
+    expect(await settle()).toMatchObject({ credited: 1 });
+  });
+});
