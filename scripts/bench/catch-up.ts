@@ -204,7 +204,7 @@ const silentWakers = {
   deliverAt: async () => undefined,
 };
 
-function chainConfig(chain: ChainToRead, verification: Level["verification"]): ChainConfig {
+export function chainConfig(chain: ChainToRead, verification: Level["verification"]): ChainConfig {
   const policy = [{ upToBaseUnits: null, credit: atDepth(12), unlock: atDepth(64) }];
   const asset = (token: Asset["token"], currency: string, decimals: number): Asset => ({
     chainId: chain.chainId,

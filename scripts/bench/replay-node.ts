@@ -27,25 +27,39 @@ for (const tag of ["latest", "safe", "finalized"]) {
 answers.set(questionKey("eth_chainId", []), Buffer.from(`"0x${header.chainId.toString(16)}"`));
 answers.set(questionKey("eth_blockNumber", []), Buffer.from(`"${lastBlock}"`));
 
+interface Call {
+  readonly id: number;
+  readonly method: string;
+  readonly params: unknown[];
+}
+
 const END = Buffer.from("}");
+const COMMA = Buffer.from(",");
+const OPEN = Buffer.from("[");
+const CLOSE = Buffer.from("]");
+
+function answer({ id, method, params }: Call): Buffer[] {
+  const result = answers.get(questionKey(method, params)) ?? Buffer.from("null");
+  return [Buffer.from(`{"jsonrpc":"2.0","id":${id},"result":`), result, END];
+}
+
+function answerBatch(calls: readonly Call[]): Buffer[] {
+  return [OPEN, ...calls.flatMap((call, index) => [...(index > 0 ? [COMMA] : []), ...answer(call)]), CLOSE];
+}
+
 const server = createServer((request, response) => {
   const chunks: Buffer[] = [];
   request.on("data", (chunk: Buffer) => chunks.push(chunk));
   request.on("end", () => {
-    const { id, method, params } = JSON.parse(Buffer.concat(chunks).toString("utf8")) as {
-      id: number;
-      method: string;
-      params: unknown[];
-    };
-    const result = answers.get(questionKey(method, params)) ?? Buffer.from("null");
-    const start = Buffer.from(`{"jsonrpc":"2.0","id":${id},"result":`);
+    const asked = JSON.parse(Buffer.concat(chunks).toString("utf8")) as Call | Call[];
+    const pieces = Array.isArray(asked) ? answerBatch(asked) : answer(asked);
     response.writeHead(200, {
       "content-type": "application/json",
-      "content-length": start.length + result.length + END.length,
+      "content-length": pieces.reduce((bytes, piece) => bytes + piece.length, 0),
     });
-    response.write(start);
-    response.write(result);
-    response.end(END);
+    response.cork();
+    for (const piece of pieces) response.write(piece);
+    response.end();
   });
 });
 server.keepAliveTimeout = 60_000;

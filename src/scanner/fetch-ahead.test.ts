@@ -88,17 +88,36 @@ describe("fetching ahead", () => {
     expect(most()).toBe(7);
   });
 
-  it("asks for no more while its consumer is busy", async () => {
-    const { nodes, waiting } = heldNodes();
+  it("asks for no more than four times as many while its consumer is busy", async () => {
+    const { nodes, waiting, most } = heldNodes();
     const blocks = fetchAhead(nodes, { from: 1n, to: 100n, concurrency: 3 }, whole);
     const first = blocks.next();
+    const giveAll = async () => {
+      for (const [number, { give }] of waiting) give(block(number));
+      await systemClock.sleep(0);
+    };
     await waitFor(() => waiting.size === 3);
-    for (const number of [3, 2, 1]) waiting.get(number)?.give(block(number));
+    while (waiting.size > 0) await giveAll();
     expect((await first).value?.header.number).toBe(1n);
+    // The first left its place to the thirteenth; the second, when it is taken, leaves its own to the next.
+    expect((await blocks.next()).value?.header.number).toBe(2n);
     await waitFor(() => waiting.size > 0);
-    await systemClock.sleep(0);
-    expect([...waiting.keys()]).toEqual([4]);
+    expect([...waiting.keys()]).toEqual([14]);
+    expect(most()).toBe(3);
     await blocks.return();
+  });
+
+  it("is not held up by one block that comes late", async () => {
+    const { nodes, waiting } = heldNodes();
+    const blocks = fetchAhead(nodes, { from: 1n, to: 6n, concurrency: 2 }, whole);
+    const first = blocks.next();
+    for (const number of [2, 3, 4, 5, 6]) {
+      await waitFor(() => waiting.has(number));
+      waiting.get(number)?.give(block(number));
+    }
+    waiting.get(1)?.give(block(1));
+    expect((await first).value?.header.number).toBe(1n);
+    expect(await collect(blocks)).toEqual([2, 3, 4, 5, 6]);
   });
 
   it("throws a block's failure in its turn, and cancels the rest", async () => {

@@ -1,8 +1,9 @@
 /**
  * Fetches blocks, several at once, and hands them out in order.
  *
- * Memory is bounded: at most `concurrency` blocks are under way or waiting to be handed out, so a slow consumer
- * slows the fetching. The first failure ends it and cancels the rest; nothing is ever skipped.
+ * Memory is bounded: at most `concurrency` blocks are under way, and together with those that wait to be handed out
+ * at most four times as many, so that one slow block does not hold up the others but a slow consumer slows the
+ * fetching. The first failure ends it and cancels the rest; nothing is ever skipped.
  */
 import { setMaxListeners } from "node:events";
 import type { BlockHeader } from "../core/chain.ts";
@@ -55,6 +56,9 @@ function* numbersOf({ from, to }: FetchAheadOptions): Generator<bigint> {
   for (let number = from; number <= to; number += 1n) yield number;
 }
 
+/** Under way or waiting, to each that may be under way. */
+const WAITING_RATIO = 4;
+
 /** Fetches the blocks of these numbers, whatever lies between them. */
 export async function* fetchEach<Block extends WithHeader, Taken>(
   nodes: BlockSource<Block>,
@@ -67,23 +71,32 @@ export async function* fetchEach<Block extends WithHeader, Taken>(
   const either = signal === undefined ? cancel.signal : AbortSignal.any([signal, cancel.signal]);
   setMaxListeners(0, either);
 
-  const underWay: Promise<Taken>[] = [];
+  const inOrder: Promise<Taken>[] = [];
   const waiting = numbers[Symbol.iterator]();
+  let underWay = 0;
+  const fetchOne = async (number: bigint): Promise<Taken> => {
+    underWay += 1;
+    try {
+      return take(await nodes.blockByNumber(number, either));
+    } finally {
+      underWay -= 1;
+    }
+  };
   const fill = () => {
-    while (underWay.length < concurrency) {
+    while (underWay < concurrency && inOrder.length < concurrency * WAITING_RATIO && !cancel.signal.aborted) {
       const next = waiting.next();
       if (next.done === true) return;
-      const fetching = nodes.blockByNumber(next.value, either).then(take);
+      const fetching = fetchOne(next.value);
       // Its failure is thrown when its turn comes; until then, or after a cancel, nobody waits for it.
-      fetching.catch(() => undefined);
-      underWay.push(fetching);
+      fetching.then(fill, () => undefined);
+      inOrder.push(fetching);
     }
   };
 
   try {
     for (;;) {
       fill();
-      const fetching = underWay.shift();
+      const fetching = inOrder.shift();
       if (fetching === undefined) return;
       const taken = await fetching;
       fill(); // while the caller is busy with this one
