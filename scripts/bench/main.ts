@@ -13,7 +13,7 @@ import { benchCallbackFairness } from "./callback-fairness.ts";
 import { benchCallbackLatency } from "./callback-latency.ts";
 import { benchCallbacks } from "./callbacks.ts";
 import { benchCatchUp } from "./catch-up.ts";
-import { benchIdleHeads } from "./idle-heads.ts";
+import { benchChainsAtHeads } from "./chains-at-heads.ts";
 import { benchLatency } from "./latency.ts";
 import { type Figure, toFigure } from "./measure.ts";
 import { createReport, toTable } from "./report.ts";
@@ -25,7 +25,7 @@ const GROUPS: Readonly<Record<string, BenchGroup>> = {
   c: benchSettle,
   d: benchCallbacks,
   e: benchAddresses,
-  f: benchIdleHeads,
+  f: benchChainsAtHeads,
   g: benchCallbackLatency,
   h: benchCallbackFairness,
 };

@@ -23,6 +23,11 @@ export interface ChainToRead {
   stop(): Promise<void>;
 }
 
+/** Chains of one recording. Their ids follow each other, from 41000 on. */
+export interface MovingChains extends ChainToRead {
+  readonly urls: readonly string[];
+}
+
 /** The first line of a recording; the others are `method params` and the answer's result, in turn. */
 export interface RecordingHeader {
   readonly chainId: number;
@@ -53,6 +58,19 @@ export async function readRecordedChain(
   options: PreparedChainOptions,
   say: (line: string) => void,
 ): Promise<ChainToRead> {
+  return startReplay(await recordedFile(options, say));
+}
+
+/** The same chain as that many chains, each at its head, which moves on by a block a second. */
+export async function readMovingChains(
+  options: PreparedChainOptions,
+  chainCount: number,
+  say: (line: string) => void,
+): Promise<MovingChains> {
+  return startReplay(await recordedFile(options, say), String(chainCount));
+}
+
+async function recordedFile(options: PreparedChainOptions, say: (line: string) => void): Promise<string> {
   const name = `bench-chain-${FORMAT}-${options.blocks}-${options.transfersPerBlock}-${options.watchedPerBlock}`;
   const file = `${CACHE}${name}.ndjson.gz`;
   if (!existsSync(file)) {
@@ -60,7 +78,7 @@ export async function readRecordedChain(
     await mkdir(CACHE, { recursive: true });
     await record(await prepareChain(options), file);
   }
-  return startReplay(file);
+  return file;
 }
 
 async function record(chain: PreparedChain, file: string): Promise<void> {
@@ -107,14 +125,15 @@ async function ask(url: string, method: string, params: readonly unknown[]): Pro
   return text.slice(start + '"result":'.length, text.lastIndexOf("}"));
 }
 
-async function startReplay(file: string): Promise<ChainToRead> {
-  const child = spawn(process.execPath, ["--import", "tsx", REPLAY_NODE, file], {
+async function startReplay(...args: readonly string[]): Promise<MovingChains> {
+  const child = spawn(process.execPath, ["--import", "tsx", REPLAY_NODE, ...args], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const [line] = (await once(createInterface(child.stdout), "line")) as [string];
-  const { url, ...header } = JSON.parse(line) as RecordingHeader & { url: string };
+  const { url, urls, ...header } = JSON.parse(line) as RecordingHeader & Pick<MovingChains, "url" | "urls">;
   return {
     url,
+    urls,
     ...header,
     from: BigInt(header.from),
     to: BigInt(header.to),
