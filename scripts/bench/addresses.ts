@@ -174,9 +174,12 @@ async function measureIngest(
   };
 }
 
-/** As if the chain had never been followed. */
+/** As if the chain had never been followed. In this role no trigger keeps deposits from being deleted. */
 async function forgetChain(database: Database): Promise<void> {
-  await database.query("TRUNCATE deposits, events, deliveries, delivery_attempts, block_refs");
+  await database.transaction(async (tx) => {
+    await tx.query("SET LOCAL session_replication_role = replica");
+    await tx.query("TRUNCATE deposits, waiting_deposits, events, deliveries, delivery_attempts, block_refs");
+  });
   await database.query(
     `UPDATE chains SET cursor_number = NULL, cursor_hash = NULL, cursor_time = NULL, cursor_at = NULL,
        head_number = NULL, safe_number = NULL, finalized_number = NULL, lease_holder = NULL, lease_until = NULL`,

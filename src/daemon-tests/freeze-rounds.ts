@@ -35,7 +35,7 @@ export async function freezeAgainAndAgain(rig: Rig, second: Daemon, freezes: num
   }
   await traffic.stop();
   // A request that was under way when its daemon froze may be tried again only after a pause.
-  await rig.mineDeep(120_000);
+  await rig.mineDeep(120_000 + 4_000 * freezes);
   await expectAgreement(rig, users);
   expect([rig.daemon.process().isRunning(), second.process().isRunning()]).toEqual([true, true]);
 }

@@ -15,7 +15,7 @@ describeOnEachQueue("a daemon that is killed", (backend) => {
   });
 
   it("H2: credits once and tells all across 150 kills at random moments", {
-    timeout: 1_800_000,
+    timeout: 7_200_000,
   }, async () => {
     await killAgainAndAgain(rig, 150, 20_261_124);
   });

@@ -210,10 +210,14 @@ async function untilTrue(
 async function unfinished(test: TestDatabase): Promise<object[]> {
   return test.database.query<object>(
     `SELECT cursor_number::text, lease_holder, (lease_until - now())::text AS lease_left,
+       (SELECT json_object_agg(status, number) FROM (
+          SELECT status, count(*) AS number FROM deposits GROUP BY status) s) AS deposit_counts,
        (SELECT json_agg(json_build_object('status', status, 'block', block_number, 'credit', credit_block))
-        FROM deposits WHERE status IN ('pending', 'credited')) AS deposits,
+        FROM (SELECT * FROM deposits WHERE status IN ('pending', 'credited') LIMIT 5) d) AS deposits,
+       (SELECT count(*)::integer FROM deliveries WHERE state = 'due') AS delivery_count,
        (SELECT json_agg(json_build_object('attempt', attempt, 'due', (next_attempt_at - now())::text,
-          'claimed', (claimed_until - now())::text)) FROM deliveries WHERE state = 'due') AS deliveries
+          'claimed', (claimed_until - now())::text))
+        FROM (SELECT * FROM deliveries WHERE state = 'due' LIMIT 5) d) AS deliveries
      FROM chains`,
   );
 }

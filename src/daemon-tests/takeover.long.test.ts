@@ -20,7 +20,7 @@ describeOnEachQueue("two daemons on one database", (backend) => {
   });
 
   it("H1, H7: one follows at a time; the other takes over from one that is frozen, whose late writes are refused, a hundred times", {
-    timeout: 3_600_000,
+    timeout: 7_200_000,
   }, async () => {
     await freezeAgainAndAgain(rig, second, 100);
   });

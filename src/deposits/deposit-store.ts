@@ -167,31 +167,42 @@ const STAGES = {
 export type SettleStage = keyof typeof STAGES;
 export const SETTLE_STAGES: readonly SettleStage[] = ["credit", "unlock"];
 
+interface WayToBeDue {
+  /** Where to look: of a row of `waiting_deposits`. */
+  readonly waits: string;
+  /** Whether it is so: the same of the deposit's own row, which is locked. */
+  readonly isDue: string;
+  readonly order: string;
+  readonly values: readonly unknown[];
+}
+
 /**
- * The ways to be due, one query each: every one of them walks its own partial index from its lowest entry, so
- * its cost depends on what is due and never on what was. (As one query with OR, the planner sorts all of them,
- * or walks the chain's whole history.)
+ * The ways to be due, one query each: every one of them walks its own index of what waits from its lowest entry, so
+ * its cost depends on what is due and never on what was. (As one query with OR, the planner sorts all of them.)
  */
-function dueQueries(
-  stage: SettleStage,
-  reached: Reached,
-): { condition: string; order: string; values: unknown[] }[] {
+function waysToBeDue(stage: SettleStage, reached: Reached): WayToBeDue[] {
   const { status, block, tag } = STAGES[stage];
-  const live = `d.chain_id = $1 AND d.status = '${status}'`;
-  const byTag = (name: "safe" | "finalized", number: bigint | null) =>
-    number === null
-      ? []
-      : [
-          {
-            condition: `${live} AND d.${tag} = '${name}' AND d.block_number <= $2 AND (d.${block} IS NULL OR d.${block} <= $3)`,
-            order: "d.block_number",
-            values: [number, reached.cursorNumber],
-          },
-        ];
+  const byTag = (name: "safe" | "finalized", number: bigint | null): WayToBeDue[] => {
+    if (number === null) return [];
+    const condition = (row: string, rowTag: string, rowBlock: string) =>
+      `${row}.chain_id = $1 AND ${row}.status = '${status}' AND ${row}.${rowTag} = '${name}'
+       AND ${row}.block_number <= $2 AND (${row}.${rowBlock} IS NULL OR ${row}.${rowBlock} <= $3)`;
+    return [
+      {
+        waits: condition("w", "due_tag", "due_block"),
+        isDue: condition("d", tag, block),
+        order: "w.block_number",
+        values: [number, reached.cursorNumber],
+      },
+    ];
+  };
+  const byDepth = (row: string, rowTag: string, rowBlock: string) =>
+    `${row}.chain_id = $1 AND ${row}.status = '${status}' AND ${row}.${rowTag} IS NULL AND ${row}.${rowBlock} <= $2`;
   return [
     {
-      condition: `${live} AND d.${tag} IS NULL AND d.${block} <= $2`,
-      order: `d.${block}`,
+      waits: byDepth("w", "due_tag", "due_block"),
+      isDue: byDepth("d", tag, block),
+      order: "w.due_block",
       values: [reached.cursorNumber],
     },
     ...byTag("safe", reached.safeNumber),
@@ -218,10 +229,11 @@ export async function lockDueDeposits(
   only: "all" | "screened" = "all",
 ): Promise<Deposit[]> {
   const due: Deposit[] = [];
-  for (const { condition, order, values } of dueQueries(stage, reached)) {
+  for (const { waits, isDue, order, values } of waysToBeDue(stage, reached)) {
     const rows = await tx.query<DepositRow>(
-      `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
-       WHERE ${condition}${only === "screened" ? IS_SCREENED : ""}
+      `SELECT ${DEPOSIT_COLUMNS} FROM waiting_deposits w JOIN deposits d ON d.id = w.deposit_id
+       LEFT JOIN assets a ON a.id = d.asset_id
+       WHERE ${waits} AND ${isDue}${only === "screened" ? IS_SCREENED : ""}
        ORDER BY ${order} LIMIT ${limit - due.length} FOR UPDATE OF d SKIP LOCKED`,
       [chainId, ...values],
     );
@@ -234,15 +246,12 @@ export async function lockDueDeposits(
 /** Whether settling this chain now would find anything. */
 export async function isAnyDepositDue(sql: Sql, chainId: number, reached: Reached): Promise<boolean> {
   const values: unknown[] = [chainId];
-  const isDue = [...dueQueries("credit", reached), ...dueQueries("unlock", reached)].map((query) => {
+  const isDue = SETTLE_STAGES.flatMap((stage) => waysToBeDue(stage, reached)).map((way) => {
     // $1 is the chain for all of them; what follows is each query's own.
     const before = values.length - 1;
-    values.push(...query.values);
-    const condition = query.condition.replace(
-      /\$([2-9])/g,
-      (_, index: string) => `$${Number(index) + before}`,
-    );
-    return `EXISTS (SELECT FROM deposits d WHERE ${condition})`;
+    values.push(...way.values);
+    const condition = way.waits.replace(/\$([2-9])/g, (_, index: string) => `$${Number(index) + before}`);
+    return `EXISTS (SELECT FROM waiting_deposits w WHERE ${condition})`;
   });
   const [row] = await sql.query<{ is_due: boolean }>(`SELECT ${isDue.join(" OR ")} AS is_due`, values);
   return row?.is_due === true;
@@ -292,9 +301,10 @@ export async function listWaitingDeposits(
   limit: number,
 ): Promise<Deposit[]> {
   const rows = await sql.query<DepositRow>(
-    `SELECT ${DEPOSIT_COLUMNS} FROM deposits d LEFT JOIN assets a ON a.id = d.asset_id
-     WHERE d.chain_id = $1 AND d.status = ANY ($4) AND d.id > $2
-     ORDER BY d.id LIMIT $3`,
+    `SELECT ${DEPOSIT_COLUMNS} FROM waiting_deposits w JOIN deposits d ON d.id = w.deposit_id
+     LEFT JOIN assets a ON a.id = d.asset_id
+     WHERE w.chain_id = $1 AND w.status = ANY ($4) AND w.deposit_id > $2
+     ORDER BY w.deposit_id LIMIT $3`,
     [chainId, after, limit, STAGES[stage].waiting],
   );
   return rows.map(toDeposit);

@@ -154,6 +154,19 @@ export const RULES: readonly Rule[] = [
       WHERE held.total <> seen.total`,
   },
   {
+    name: "waiting_out_of_step",
+    says: "What waits for a credit, an unlock or a review is known as waiting for just that",
+    query: `SELECT coalesce(d.id, w.deposit_id) AS id, d.status, w.status AS known_as FROM waiting_deposits w
+      FULL JOIN (
+        SELECT id, chain_id, status, block_number,
+          CASE status WHEN 'pending' THEN credit_block WHEN 'credited' THEN unlock_block END AS due_block,
+          CASE status WHEN 'pending' THEN credit_tag WHEN 'credited' THEN unlock_tag END AS due_tag
+        FROM deposits WHERE status IN ('pending', 'credited', 'held')
+      ) d ON d.id = w.deposit_id
+      WHERE (w.chain_id, w.status, w.block_number, w.due_block, w.due_tag)
+        IS DISTINCT FROM (d.chain_id, d.status, d.block_number, d.due_block, d.due_tag)`,
+  },
+  {
     name: "cursor_off_branch",
     says: "The kept block refs lead from parent to child up to the cursor",
     query: `SELECT b.chain_id, b.number FROM block_refs b

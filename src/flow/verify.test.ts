@@ -116,6 +116,7 @@ const PLANTED: Readonly<Record<string, readonly string[]>> = {
     "DELETE FROM deliveries WHERE event_id = (SELECT id FROM events WHERE type = 'deposit.credited' ORDER BY id OFFSET 2 LIMIT 1)",
   ],
   custody_off: ["UPDATE deposits SET amount = amount + 1 WHERE status = 'unlocked'"],
+  waiting_out_of_step: ["DELETE FROM waiting_deposits"],
   cursor_off_branch: ["UPDATE block_refs SET hash = sha256(hash) WHERE number = 2"],
 };
 

@@ -11,8 +11,8 @@ export interface DepositsInFlight {
 /** Deposits that still have a way to go. */
 export async function countDepositsInFlight(sql: Sql): Promise<DepositsInFlight[]> {
   const rows = await sql.query<{ chain_id: bigint; status: string; count: bigint; oldest: Date }>(
-    `SELECT chain_id, status, count(*) AS count, min(detected_at) AS oldest FROM deposits
-     WHERE status IN ('pending', 'credited', 'held') GROUP BY chain_id, status ORDER BY chain_id, status`,
+    `SELECT chain_id, status, count(*) AS count, min(detected_at) AS oldest FROM waiting_deposits
+     GROUP BY chain_id, status ORDER BY chain_id, status`,
   );
   return rows.map((row) => ({
     chainId: Number(row.chain_id),
@@ -89,7 +89,8 @@ export async function countHeldDeposits(
   sql: Sql,
 ): Promise<{ readonly chainId: number; readonly reason: string; readonly count: number }[]> {
   const rows = await sql.query<{ chain_id: bigint; reason: string | null; count: bigint }>(
-    "SELECT chain_id, reason, count(*) AS count FROM deposits WHERE status = 'held' GROUP BY chain_id, reason",
+    `SELECT d.chain_id, d.reason, count(*) AS count FROM waiting_deposits w JOIN deposits d ON d.id = w.deposit_id
+     WHERE w.status = 'held' AND d.status = 'held' GROUP BY d.chain_id, d.reason`,
   );
   return rows.map((row) => ({
     chainId: Number(row.chain_id),
