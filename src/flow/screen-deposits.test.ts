@@ -23,13 +23,7 @@ import {
   seedChain,
   transferOf,
 } from "../testing/factory.ts";
-import {
-  type Answering,
-  SCREENING_SECRET,
-  type ScreeningService,
-  says,
-  startScreeningService,
-} from "../testing/screening-service.ts";
+import { type Sink, type SinkAnswer, type SinkRequest, startSink } from "../testing/sink.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
 import { type ScreeningResult, screenDeposits } from "./screen-deposits.ts";
@@ -38,9 +32,10 @@ import { undoReorg } from "./undo-reorg.ts";
 import { loadAddressWatch } from "./watch-addresses.ts";
 
 const alice = addressOf("alice");
+const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
 
 let test: TestDatabase;
-let service: ScreeningService;
+let service: Sink;
 let context: IngestContext;
 let config: ScreeningConfig;
 let log: [sentence: string, fields: LogFields][];
@@ -49,7 +44,8 @@ let stops: (() => Promise<void>)[];
 
 beforeEach(async () => {
   test = await createTestDatabase();
-  service = await startScreeningService();
+  service = await startSink();
+  service.answer(says({ answer: "approve" }));
   const assets = await seedChain(test.database, [assetOf()]);
   await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
   context = {
@@ -63,8 +59,8 @@ beforeEach(async () => {
     firstScreeningMs: 0,
   };
   config = {
-    url: service.url,
-    secret: SCREENING_SECRET.slice("whsec_".length),
+    url: `${service.url}/screen`,
+    secret: SECRET.slice("whsec_".length),
     timeoutMs: 30_000,
     scheduleMs: [0, 1, 1],
     onNoAnswer: "hold",
@@ -76,9 +72,13 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await Promise.all(stops.map((stop) => stop()));
-  await service.stop();
+  await service.close();
   await test.drop();
 });
+
+const says = (answer: unknown, status = 200): SinkAnswer => ({ status, body: JSON.stringify(answer) });
+const textOf = ({ body }: SinkRequest) => body.toString("utf8");
+const questionIn = (request: SinkRequest) => JSON.parse(textOf(request)) as Record<string, unknown>;
 
 const claim = (number: number, branch = "A") => {
   const { hash } = blockOf(number, branch);
@@ -156,9 +156,10 @@ describe("screening", () => {
     await ingestDue("1");
     startScreening();
     await until(["credited"]);
-    const [question] = service.asked;
+    const [request] = service.requests;
+    if (request === undefined) throw new Error("nothing was asked");
     const [deposit] = await deposits();
-    expect(question?.body).toEqual({
+    expect(questionIn(request)).toEqual({
       id: deposit?.id,
       merchantId: MERCHANT_ID,
       userId: "alice",
@@ -177,43 +178,39 @@ describe("screening", () => {
       blockHash: blockOf(1).hash,
       blockTime: new Date(blockOf(1).timestamp * 1000).toISOString(),
     });
-    const headers = question?.headers as Record<string, string>;
-    expect(new Webhook(SCREENING_SECRET).verify(question?.text ?? "", headers)).toEqual(question?.body);
+    const headers = request.headers as Record<string, string>;
+    expect(new Webhook(SECRET).verify(textOf(request), headers)).toEqual(questionIn(request));
     expect(headers["webhook-id"]).toBe(`${deposit?.id}-1`);
     expect(JSON.stringify(log)).not.toContain(config.secret);
     expect(JSON.stringify(log)).not.toContain("/screen");
   });
 
-  const misbehaving: readonly [what: string, answering: Answering, problem: string][] = [
-    ["answers 500", says({ answer: "approve" }, 500), "status 500"],
-    ["redirects", (_q, response) => response.writeHead(302, { location: "/approve" }).end(), "redirect 302"],
-    ["answers junk", (_q, response) => response.end("<html>approve</html>"), "what it answered is no answer"],
-    ["answers in other words", says({ answer: "Approve" }), "what it answered is no answer"],
-    [
-      "answers without end",
-      (_q, response) => {
-        response.writeHead(200);
-        response.write(`{"answer":"approve","note":"${"x".repeat(100_000)}`);
-      },
-      "what it answered is no answer",
-    ],
-    ["hangs up", (_q, response) => response.destroy(), "reset UND_ERR_SOCKET"],
+  const misbehaving: readonly [what: string, answer: SinkAnswer, problem: RegExp][] = [
+    ["answers 500", says({ answer: "approve" }, 500), /^status 500$/],
+    ["redirects", { status: 302, headers: { location: "/approve" } }, /^redirect 302$/],
+    ["answers junk", { status: 200, body: "<html>approve</html>" }, /^what it answered is no answer$/],
+    ["answers in other words", says({ answer: "Approve" }), /^what it answered is no answer$/],
+    ["answers nothing", { status: 204 }, /^what it answered is no answer$/],
+    ["answers without end", { status: 200, trouble: "endless-body" }, /^what it answered is no answer$/],
+    ["hangs up", { trouble: "reset" }, /^reset /],
+    ["speaks no HTTP", { trouble: "garbage" }, /^protocol$/],
   ];
   it.each(misbehaving)(
     "is tried again, by the schedule, when the service %s",
     async (_what, bad, problem) => {
-      service.answer((question, response) => {
-        (service.asked.length < 3 ? bad : says({ answer: "approve" }))(question, response);
-      });
+      service.answer((_request, count) => (count < 2 ? bad : says({ answer: "approve" })));
       await ingestDue("1");
       startScreening();
       await until(["credited"]);
       expect(results).toEqual(["failed", "failed", "approve"]);
-      expect(
-        log.filter(([, { result }]) => result === "failed").map(([, fields]) => fields["problem"]),
-      ).toEqual([problem, problem]);
-      const sent = service.asked.map(({ headers, text }) => [headers["webhook-id"], text]);
-      expect(new Set(sent.map((each) => JSON.stringify(each))).size).toBe(1);
+      const failed = log
+        .filter(([, { result }]) => result === "failed")
+        .map(([, fields]) => fields["problem"]);
+      expect(failed).toEqual([expect.stringMatching(problem), expect.stringMatching(problem)]);
+      const sent = service.requests.map((request) =>
+        [request.headers["webhook-id"], textOf(request)].join(" "),
+      );
+      expect(new Set(sent).size).toBe(1);
     },
   );
 
@@ -228,9 +225,9 @@ describe("screening", () => {
 
   it("gives up on a service that hangs at its time limit, and asks the others' questions meanwhile", async () => {
     config = { ...config, timeoutMs: 5_000, scheduleMs: [0], onNoAnswer: "approve" };
-    service.answer(({ body }, response) => {
-      if (body["txHash"] !== hashOf("tx 1")) says({ answer: "hold" })({} as never, response);
-    });
+    service.answer((request) =>
+      questionIn(request)["txHash"] === hashOf("tx 1") ? { trouble: "hang" } : says({ answer: "hold" }),
+    );
     await ingestDue("1", "2");
     startScreening();
     await until(["credited", "held screening"]);
@@ -243,7 +240,7 @@ describe("screening", () => {
     expect(await test.database.query("SELECT FROM screenings")).toEqual([]);
     startScreening();
     await until(["credited", "credited"]);
-    expect(service.asked).toHaveLength(2);
+    expect(service.requests).toHaveLength(2);
   });
 
   it("asks nothing about a deposit that left the chain, and anew where it is included again", async () => {
@@ -253,23 +250,23 @@ describe("screening", () => {
     await waitFor(async () => (await test.database.query("SELECT FROM screenings")).length === 0, {
       what: "the question to be dropped",
     });
-    expect(service.asked).toEqual([]);
+    expect(service.requests).toEqual([]);
     await ingestBlocks(context, claim(0), [
       blockWith(blockOf(1, "B", "A"), [transferOf({ to: alice, tx: "1" })]),
       blockWith(blockOf(2, "B")),
       blockWith(blockOf(3, "B")),
     ]);
     await until(["credited"]);
-    expect(service.asked.map(({ headers }) => headers["webhook-id"])).toEqual([
+    expect(service.requests.map(({ headers }) => headers["webhook-id"])).toEqual([
       expect.stringMatching(/^dep_.*-2$/),
     ]);
   });
 
   it("hands back what is under way when it stops, and uses up no attempt", async () => {
-    service.answer(() => undefined);
+    service.answer({ trouble: "hang" });
     await ingestDue("1");
     const stop = startScreening();
-    await waitFor(async () => service.asked.length === 1, { what: "the question" });
+    await service.received(1);
     await stop();
     expect(await test.database.query("SELECT state, failures FROM screenings")).toEqual([
       { state: "due", failures: 0 },

@@ -20,6 +20,7 @@ export interface DepositView {
   readonly balanceNodes: number | null;
   readonly from: string;
   readonly to: string;
+  readonly sender: string | null;
   readonly txHash: string | null;
   readonly source: string;
   readonly blockNumber: number;
