@@ -10,7 +10,7 @@ import { publicDeliveryId, publicEventId } from "./public-id.ts";
 import type { Decision } from "./retry-schedule.ts";
 
 /** Never rejects: whatever happens is an outcome. */
-export async function attemptDelivery(
+export function attemptDelivery(
   parts: {
     readonly egress: Egress;
     readonly openers: RequestOpeners;
@@ -24,7 +24,7 @@ export async function attemptDelivery(
   try {
     request = callbackRequest(claim, parts.openers, parts.clock.now(), timeoutMs);
   } catch (rawError) {
-    return notTried(parts.logger, claim, coerceError(rawError));
+    return Promise.resolve(notTried(parts.logger, claim, coerceError(rawError)));
   }
   return parts.egress.attempt(request);
 }
@@ -81,6 +81,15 @@ export function logAttempt(
   else logger.info("Attempted delivery", fields);
 }
 
+const hosts = new Map<string, string | null>();
+const MAX_HOSTS = 1_000;
+
+/** Remembered: an endpoint has many deliveries. */
 function hostOf(url: string): string | null {
-  return URL.canParse(url) ? new URL(url).host : null;
+  const known = hosts.get(url);
+  if (known !== undefined) return known;
+  const host = URL.canParse(url) ? new URL(url).host : null;
+  if (hosts.size >= MAX_HOSTS) hosts.clear();
+  hosts.set(url, host);
+  return host;
 }

@@ -40,12 +40,15 @@ export function callbackHeaders(callback: {
   readonly nowMs: number;
 }): Record<string, string> {
   const { id, body, keys, nowMs } = callback;
+  const signed = signCallback({ id, timestampSeconds: Math.floor(nowMs / 1000), body, keys });
   return {
     "content-type": "application/json",
     "user-agent": "depositd",
     // An answer that needs no unpacking cannot unpack to gigabytes.
     "accept-encoding": "identity",
-    ...signCallback({ id, timestampSeconds: Math.floor(nowMs / 1000), body, keys }),
+    "webhook-id": signed["webhook-id"],
+    "webhook-timestamp": signed["webhook-timestamp"],
+    "webhook-signature": signed["webhook-signature"],
   };
 }
 
@@ -63,13 +66,7 @@ export function callbackRequest(
 ): CallbackRequest {
   const { url, body } = claim;
   const keys = claim.keys.map(openers.key);
-  return {
-    url,
-    body,
-    timeoutMs,
-    headers: {
-      ...(claim.sealedHeaders === null ? {} : openers.headers(claim.sealedHeaders)),
-      ...callbackHeaders({ id: publicEventId(claim.eventId), body, keys, nowMs }),
-    },
-  };
+  const ours = callbackHeaders({ id: publicEventId(claim.eventId), body, keys, nowMs });
+  const headers = claim.sealedHeaders === null ? ours : { ...openers.headers(claim.sealedHeaders), ...ours };
+  return { url, body, timeoutMs, headers };
 }

@@ -17,18 +17,31 @@ export interface Deadlines {
   set(ms: number, onDue: (lateMs: number) => void): () => void;
 }
 
+interface Deadline {
+  readonly at: number;
+  /** `undefined`: called off, or told. */
+  onDue: ((lateMs: number) => void) | undefined;
+}
+
+/**
+ * What was called off stays in the list until the next tick, with nothing hanging on it. A `Set` would do without, but
+ * each table it grows out of keeps the next one, and so every request that was in it, until the whole heap is
+ * collected: that took more time than all the rest of a callback.
+ */
 export function createDeadlines(clock: Clock): Deadlines {
-  const entries = new Set<{ readonly at: number; readonly onDue: (lateMs: number) => void }>();
+  let waiting: Deadline[] = [];
   let isTicking = false;
 
   async function tick(): Promise<void> {
-    while (entries.size > 0) {
+    while (waiting.length > 0) {
       await clock.sleep(TICK_MS);
       const now = clock.monotonic();
-      for (const entry of entries) {
-        if (entry.at > now) continue;
-        entries.delete(entry);
-        entry.onDue(now - entry.at);
+      const due = waiting.filter((each) => each.at <= now);
+      waiting = waiting.filter((each) => each.at > now && each.onDue !== undefined);
+      for (const each of due) {
+        const { onDue } = each;
+        each.onDue = undefined;
+        onDue?.(now - each.at);
       }
     }
     isTicking = false;
@@ -36,13 +49,15 @@ export function createDeadlines(clock: Clock): Deadlines {
 
   return {
     set: (ms, onDue) => {
-      const entry = { at: clock.monotonic() + ms, onDue };
-      entries.add(entry);
+      const deadline: Deadline = { at: clock.monotonic() + ms, onDue };
+      waiting.push(deadline);
       if (!isTicking) {
         isTicking = true;
         void tick();
       }
-      return () => entries.delete(entry);
+      return () => {
+        deadline.onDue = undefined;
+      };
     },
   };
 }

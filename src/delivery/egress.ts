@@ -88,58 +88,64 @@ export function createEgress(options: EgressOptions): Egress {
     clock,
   });
   const connections = createConnections(connector, limits.bodyTimeoutMs);
-  const parts = { connections, deadlines: createDeadlines(clock), clock, limits, allowPrivateTargets };
+  const targets = createTargets(allowPrivateTargets);
+  const parts = { connections, targets, deadlines: createDeadlines(clock), clock, limits };
   return {
-    attempt: async (request) => {
-      const startedAt = clock.monotonic();
-      const answer = await post(parts, request).catch(notBegun);
-      return { ...answer, durationMs: Math.round(clock.monotonic() - startedAt) };
-    },
+    attempt: (request) => post(parts, request),
     destroy: () => connections.destroy(),
   };
 }
-
-type Answer = Omit<AttemptOutcome, "durationMs">;
 
 interface PostParts {
   readonly connections: Connections;
   readonly deadlines: Deadlines;
   readonly clock: Clock;
   readonly limits: EgressLimits;
-  readonly allowPrivateTargets: boolean;
+  readonly targets: (url: string) => Target;
 }
 
-async function post(parts: PostParts, request: CallbackRequest): Promise<Answer> {
-  const url = readUrl(request.url, parts.allowPrivateTargets);
-  const connection = parts.connections.take(url.origin);
-  Object.assign(connection.phases, newConnectPhases()); // what is written from now on is this attempt's
+/** Without `async` in it: of thousands of attempts a second, each frame of a promise would be paid for. */
+function post(parts: PostParts, request: CallbackRequest): Promise<AttemptOutcome> {
   return new Promise((resolve) => {
-    const answer = createAnswerHandler(parts, connection, (result, isReusable) => {
-      callOff();
-      if (isReusable) parts.connections.giveBack(url.origin, connection);
-      else parts.connections.discard(connection);
-      resolve(result);
-    });
-    const callOff = parts.deadlines.set(request.timeoutMs, answer.timeOut);
-    connection.client.dispatch(
-      {
-        path: url.pathname + url.search,
-        method: "POST",
-        headers: request.headers,
-        body: request.body,
-        ...(request.timeoutMs < parts.limits.bodyTimeoutMs ? { bodyTimeout: request.timeoutMs } : {}),
-      },
-      answer.handler,
-    );
+    const startedAt = parts.clock.monotonic();
+    try {
+      send(parts, request, startedAt, resolve);
+    } catch (rawError) {
+      const durationMs = Math.round(parts.clock.monotonic() - startedAt);
+      resolve({ ...failed(rawError), durationMs, phases: NO_PHASES });
+    }
   });
 }
 
-type Settle = (answer: Answer, isReusable: boolean) => void;
+function send(
+  parts: PostParts,
+  request: CallbackRequest,
+  startedAt: number,
+  resolve: (outcome: AttemptOutcome) => void,
+): void {
+  const { connections, deadlines, limits } = parts;
+  const { origin, path } = parts.targets(request.url);
+  const connection = connections.take(origin);
+  Object.assign(connection.phases, newConnectPhases()); // what is written from now on is this attempt's
+  const answer = createAnswerHandler(parts, connection, startedAt, (outcome, isReusable) => {
+    callOff();
+    if (isReusable) connections.giveBack(origin, connection);
+    else connections.discard(connection);
+    resolve(outcome);
+  });
+  const callOff = deadlines.set(request.timeoutMs, answer.timeOut);
+  const { headers, body, timeoutMs } = request;
+  const bodyTimeout = Math.min(timeoutMs, limits.bodyTimeoutMs);
+  connection.client.dispatch({ path, method: "POST", headers, body, bodyTimeout }, answer.handler);
+}
+
+type Settle = (outcome: AttemptOutcome, isReusable: boolean) => void;
 
 /** Follows one request through undici and settles exactly once; whatever comes later closes the connection. */
 function createAnswerHandler(
   { clock, deadlines, limits }: PostParts,
   { phases }: Connection,
+  startedAt: number,
   settle: Settle,
 ) {
   let sentAt: number | undefined;
@@ -153,9 +159,13 @@ function createAnswerHandler(
     if (isSettled) return;
     isSettled = true;
     callOffHeaders();
-    const result =
-      response === undefined ? failed(error ?? new Error("no answer")) : answered(response, error);
-    settle({ ...result, phases: { ...phasesOf(phases), firstByteMs } }, error === undefined);
+    const durationMs = Math.round(clock.monotonic() - startedAt);
+    const took = phasesOf(phases, firstByteMs);
+    const outcome =
+      response === undefined
+        ? { ...failed(error ?? new Error("no answer")), durationMs, phases: took }
+        : answered(response, error, durationMs, took);
+    settle(outcome, error === undefined);
     if (error !== undefined) controller?.abort(error);
   }
 
@@ -189,8 +199,8 @@ function createAnswerHandler(
   return { handler, timeOut };
 }
 
-function phasesOf({ dnsMs, connectMs, tlsMs }: ConnectPhases): Omit<AttemptPhases, "firstByteMs"> {
-  return { dnsMs: rounded(dnsMs), connectMs: rounded(connectMs), tlsMs: rounded(tlsMs) };
+function phasesOf({ dnsMs, connectMs, tlsMs }: ConnectPhases, firstByteMs: number | null): AttemptPhases {
+  return { dnsMs: rounded(dnsMs), connectMs: rounded(connectMs), tlsMs: rounded(tlsMs), firstByteMs };
 }
 
 function rounded(ms: number | null): number | null {
@@ -200,23 +210,48 @@ function rounded(ms: number | null): number | null {
 function answered(
   response: { httpStatus: number; retryAfterMs: number | null; reader: ResponseReader },
   cutShortBy: Error | undefined,
-): Omit<Answer, "phases"> {
+  durationMs: number,
+  phases: AttemptPhases,
+): AttemptOutcome {
   return {
     httpStatus: response.httpStatus,
     error: errorOfStatus(response.httpStatus),
     errorCode: null,
     responseBody: response.reader.text(cutShortBy !== undefined),
     retryAfterMs: response.retryAfterMs,
+    durationMs,
+    phases,
   };
 }
 
-function notBegun(rawError: unknown): Answer {
-  return { ...failed(rawError), phases: NO_PHASES };
-}
-
-function failed(rawError: unknown): Omit<Answer, "phases"> {
+function failed(rawError: unknown): Omit<AttemptOutcome, "durationMs" | "phases"> {
   const { errorClass, errorCode } = classifyError(coerceError(rawError));
   return { httpStatus: null, error: errorClass, errorCode, responseBody: null, retryAfterMs: null };
+}
+
+/** Of a URL that may be called. */
+interface Target {
+  readonly origin: string;
+  readonly path: string;
+}
+
+const MAX_TARGETS = 1_000;
+
+/**
+ * Reads and checks URLs, and remembers what came of those that may be called: it follows from their text alone. Where
+ * their names lead to is looked at for each connection.
+ */
+function createTargets(allowPrivateTargets: boolean): (url: string) => Target {
+  const known = new Map<string, Target>();
+  return (text) => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    const { origin, pathname, search } = readUrl(text, allowPrivateTargets);
+    const target = { origin, path: pathname + search };
+    if (known.size >= MAX_TARGETS) known.clear();
+    known.set(text, target);
+    return target;
+  };
 }
 
 function readUrl(text: string, allowPrivateTargets: boolean): URL {

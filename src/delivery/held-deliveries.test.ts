@@ -182,12 +182,23 @@ describe("held deliveries", () => {
   it("claims ahead for an endpoint whose window has grown, and not for a new one", () => {
     const held = createHeldDeliveries(64);
     expect(held.roomOtherwise).toBe(2);
-    expect(held.room).toBe(256);
+    expect(held.room).toBe(8 * 64);
     warmUp(held, "end_a", 20);
     expect(held.roomByEndpoint().get("end_a")).toBe(4 * 32);
     held.add(claims("end_a", 10));
     expect(held.roomByEndpoint().get("end_a")).toBe(4 * 32 - 10);
-    expect(held.room).toBe(246);
+    expect(held.room).toBe(8 * 64 - 10);
+  });
+
+  it("claims nothing ahead for an endpoint that takes its time, so that no claim runs out while it waits", () => {
+    const held = createHeldDeliveries(64);
+    warmUp(held, "end_a", 20);
+    held.add(claims("end_a", 1));
+    for (const claim of beginAll(held)) held.end(claim, { ...OK, durationMs: 1_001 });
+    expect(held.roomByEndpoint().get("end_a")).toBe(32);
+    held.add(claims("end_a", 1));
+    for (const claim of beginAll(held)) held.end(claim, OK);
+    expect(held.roomByEndpoint().get("end_a")).toBe(4 * 32);
   });
 
   it("tells when an attempt's end makes room where there was none", () => {

@@ -8,9 +8,9 @@
  * however many of its deliveries are due. So does a pause of its breaker. Where something that was sent later has been
  * answered, a timeout halves it: the endpoint is well, and slow at this one.
  *
- * For an endpoint whose window has grown, several windows full are claimed ahead, as a claim costs the database
- * much the same for one delivery as for a hundred. What is held for an endpoint that hangs or is paused is handed back, so
- * nothing waits here for longer than one attempt may take.
+ * For an endpoint whose window has grown and that answers quickly, several windows full are claimed ahead, as a claim
+ * costs the database much the same for one delivery as for a hundred. What is held for an endpoint that hangs or is
+ * paused is handed back, so nothing waits here for longer than one attempt may take.
  */
 import type { AttemptOutcome } from "./attempt-outcome.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
@@ -21,6 +21,10 @@ const SMALLEST_WINDOW = 1;
 const CLOSED = 0;
 /** How many windows full are held at most, those under way included. */
 const AHEAD = 4;
+/** The same of the process's attempts at once, over all endpoints. */
+const AHEAD_IN_ALL = 8;
+/** An endpoint that takes longer gets one window full, so that no claim runs out while it waits here. */
+const QUICK_MS = 1_000;
 
 export interface HeldDeliveries {
   add(claims: readonly ClaimedDelivery[]): void;
@@ -61,7 +65,9 @@ interface EndpointQueue {
   underWay: number;
   readonly waiting: ClaimedDelivery[];
   /** Attempts under way, each with its number in the order of their beginnings. */
-  readonly begun: Map<ClaimedDelivery, number>;
+  readonly begun: { readonly claim: ClaimedDelivery; readonly number: number }[];
+  /** By its latest answer. */
+  isQuick: boolean;
   /** The number of the latest one that was answered. */
   answered: number;
   /** Whether it is in the line of those that may begin one. */
@@ -85,7 +91,8 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
         window: initialWindow,
         underWay: 0,
         waiting: [],
-        begun: new Map(),
+        begun: [],
+        isQuick: true,
         answered: 0,
         isInLine: false,
       };
@@ -94,9 +101,9 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
     return queue;
   }
 
-  const roomForAll = () => AHEAD * concurrency - underWay - waiting;
-  function roomOf({ window, underWay, waiting }: EndpointQueue): number {
-    const most = window > initialWindow ? AHEAD * window : window;
+  const roomForAll = () => AHEAD_IN_ALL * concurrency - underWay - waiting;
+  function roomOf({ window, underWay, waiting, isQuick }: EndpointQueue): number {
+    const most = window > initialWindow && isQuick ? AHEAD * window : window;
     return Math.max(0, most - underWay - waiting.length);
   }
 
@@ -151,7 +158,7 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
         const claim = queue.underWay < queue.window ? queue.waiting.shift() : undefined;
         if (claim === undefined) continue;
         lastNumber += 1;
-        queue.begun.set(claim, lastNumber);
+        queue.begun.push({ claim, number: lastNumber });
         queue.underWay += 1;
         underWay += 1;
         waiting -= 1;
@@ -167,10 +174,12 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
       const isInUse = queue.underWay * 2 >= queue.window;
       queue.underWay -= 1;
       underWay -= 1;
-      const number = queue.begun.get(claim) ?? 0;
-      queue.begun.delete(claim);
+      const number = takeNumber(queue, claim);
       const answersOthers = queue.answered > number;
-      if (outcome.httpStatus !== null) queue.answered = Math.max(queue.answered, number);
+      if (outcome.httpStatus !== null) {
+        queue.answered = Math.max(queue.answered, number);
+        queue.isQuick = outcome.durationMs <= QUICK_MS;
+      }
       if (outcome.error === null && isInUse) queue.window = Math.min(largestWindow, queue.window + 1);
       const handedBack = outcome.error === "timeout" ? shrink(queue, answersOthers) : [];
       if (claim.isProbe && outcome.error !== null) queue.window = CLOSED;
@@ -199,4 +208,11 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
       }
     },
   };
+}
+
+/** There are few. */
+function takeNumber({ begun }: EndpointQueue, claim: ClaimedDelivery): number {
+  const index = begun.findIndex((each) => each.claim === claim);
+  const [taken] = index === -1 ? [] : begun.splice(index, 1);
+  return taken?.number ?? 0;
 }

@@ -27,8 +27,8 @@ export interface OutcomeRecorder {
 
 const MAX_BATCH = 500;
 /** After a batch that is smaller than this, what ends soon is waited for a little. */
-const GOOD_BATCH = 64;
-const GATHER_MS = 5;
+const GOOD_BATCH = 250;
+const GATHER_MS = 15;
 const RETRY_MS = 1_000;
 
 export function createOutcomeRecorder(parts: {

@@ -38,6 +38,8 @@ const LEASE_IN_TIMEOUTS = 2;
 const LEASE_MARGIN_MS = 10_000;
 /** After a claim that was not full: so that a nudge for each commit is not a claim for each commit. */
 const CLAIM_PAUSE_MS = 5;
+/** A claim begins while there is still this much to attempt: with the database busy, it takes as long as these do. */
+const READY_IN_ATTEMPTS = 2;
 /** Outcomes that pile up, because the database is slow or away, hold up new claims. */
 const MOST_UNRECORDED = 2_000;
 /** Parts of the grace: for attempts to end, then for outcomes and hand-backs to be written. */
@@ -99,7 +101,11 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   }
 
   function mayClaim(): boolean {
-    return held.room > 0 && held.countReady() <= concurrency / 2 && recorder.size <= MOST_UNRECORDED;
+    return (
+      held.room > 0 &&
+      held.countReady() <= READY_IN_ATTEMPTS * concurrency &&
+      recorder.size <= MOST_UNRECORDED
+    );
   }
 
   async function claim(): Promise<void> {
