@@ -2,7 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createLiveConfig, type LiveConfig, reload, reloadWorker } from "./app-reload.ts";
+import { createLiveConfig, type LiveConfig, type ReloadParts, reload, reloadWorker } from "./app-reload.ts";
+import type { Asset } from "./core/asset.ts";
+import { TemporaryError } from "./core/errors.ts";
+import { registerAssets } from "./deposits/asset-store.ts";
 import { registerChains } from "./flow/register-chains.ts";
 import { createSenderLists } from "./review/sender-lists.ts";
 import { systemClock } from "./runtime/clock.ts";
@@ -46,7 +49,7 @@ afterEach(async () => {
   await test.drop();
 });
 
-function parts() {
+function parts(nodesOf: ReloadParts["nodesOf"] = new Map()) {
   const note = (sentence: string, fields: LogFields = {}) => void log.push([sentence, fields]);
   const logger: Logger = { ...silentLogger, info: note, warn: note, error: note };
   const wakers = {
@@ -57,8 +60,22 @@ function parts() {
   };
   const senderLists = createSenderLists({ clock: systemClock, logger });
   const { database } = test;
-  return { config, live, senderLists, readConfig: read, database, wakers, clock: systemClock, logger };
+  return {
+    config,
+    live,
+    nodesOf,
+    senderLists,
+    readConfig: read,
+    database,
+    wakers,
+    clock: systemClock,
+    logger,
+  };
 }
+
+/** What the contracts say, in place of a node. */
+const saysDecimals = (decimals: number | null) =>
+  new Map([[31337, { tokenWords: async () => ({ decimals, symbol: "USDT" }) }]]);
 
 const creditDepth = () => live.assetsOf(31337)[0]?.policy[0]?.credit.depth;
 
@@ -100,6 +117,59 @@ describe("reloading the config", () => {
     await reload(given, config);
     expect([creditDepth(), live.review().senderLists]).toEqual([3, [list]]);
     expect(given.senderLists.filesWith(addressOf("mallory"))).toEqual([list]);
+  });
+
+  it("E3: refuses all of a file that adds a token with other decimals than its contract's", async () => {
+    const token = addressOf("token");
+    const withToken = (decimals: number) =>
+      write(3, `    tokens: [{ currency: USDT, decimals: ${decimals}, address: "${token}" }]`);
+    await withToken(18);
+    expect(await reload(parts(saysDecimals(6)), config)).toBe(config);
+    expect(log.map(([sentence, { error }]) => [sentence, String(error)])).toEqual([
+      [
+        "Kept the config in force: the changed one cannot be taken",
+        expect.stringContaining("says it has 6 decimals, the config says 18"),
+      ],
+    ]);
+    expect([creditDepth(), live.assetsOf(31337).length]).toEqual([12, 1]);
+    expect(await test.database.query("SELECT FROM assets")).toHaveLength(1);
+    await withToken(6);
+    await reload(parts(saysDecimals(6)), config);
+    expect(live.assetsOf(31337).map(({ currency, decimals }) => [currency, decimals])).toEqual([
+      ["ETH", 18],
+      ["USDT", 6],
+    ]);
+  });
+
+  it("E3: asks nothing of the tokens that are in force, and tries again where no node tells", async () => {
+    const silent = {
+      tokenWords: async () => {
+        throw new TemporaryError("node_unreachable", "The node is away", {});
+      },
+    };
+    const nodesOf = new Map([[31337, silent]]);
+    await write(3);
+    await reload(parts(nodesOf), config);
+    expect(creditDepth()).toBe(3);
+    await write(4, `    tokens: [{ currency: USDT, decimals: 6, address: "${addressOf("token")}" }]`);
+    await expect(reload(parts(nodesOf), config)).rejects.toMatchObject({ code: "node_unreachable" });
+    expect(creditDepth()).toBe(3);
+  });
+
+  it("E3: lets decimals be put right that were wrong before anything came in, and no others", async () => {
+    const [chain] = config.chains;
+    const registerWith = (decimals: number) => {
+      const token = { ...(chain?.assets[0] as Asset), token: addressOf("token"), currency: "USDT", decimals };
+      return registerAssets(test.database, [token]);
+    };
+    await registerWith(18);
+    const [asset] = await registerWith(6);
+    expect(asset?.decimals).toBe(6);
+    await test.database.query(
+      "INSERT INTO ledger_accounts (code, kind, asset_id) VALUES ('custody:test', 'custody', $1)",
+      [asset?.id],
+    );
+    await expect(registerWith(18)).rejects.toMatchObject({ code: "asset_changed" });
   });
 
   it("says what waits for a restart, and shows no node's URL", async () => {

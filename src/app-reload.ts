@@ -3,11 +3,13 @@ import type { KnownAsset } from "./core/asset.ts";
 import { coerceError, isRetryable } from "./core/errors.ts";
 import type { Database } from "./db/database.ts";
 import { isAnythingDue, type PolicyChange } from "./flow/apply-policy.ts";
+import { checkChangedTokens } from "./flow/check-tokens.ts";
 import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts";
 import type { Wakers } from "./flow/wake-workers.ts";
 import type { SenderLists } from "./review/sender-lists.ts";
+import type { ChainNodes } from "./rpc/chain-nodes.ts";
 import type { Clock } from "./runtime/clock.ts";
-import type { Config } from "./runtime/config/config.ts";
+import type { ChainConfig, Config } from "./runtime/config/config.ts";
 import { compareConfigs } from "./runtime/config/config-changes.ts";
 import { watchConfig } from "./runtime/config/watch-config.ts";
 import type { Logger } from "./runtime/logger.ts";
@@ -47,6 +49,8 @@ export interface ReloadParts {
   readonly senderLists: Pick<SenderLists, "open"> | null;
   /** Reads the config again. */
   readonly readConfig: () => Promise<Config>;
+  /** Of the chains that this process follows; others are checked where they are followed. */
+  readonly nodesOf: ReadonlyMap<number, Pick<ChainNodes, "tokenWords">>;
   readonly database: Database;
   readonly wakers: Wakers;
   readonly clock: Clock;
@@ -66,9 +70,11 @@ export function reloadWorker(parts: ReloadParts): Worker {
       const endWatch = watchConfig(parts.config.file, wakeup.wake);
       try {
         while (!signal.aborted) {
-          inForce = await reload(parts, inForce);
+          inForce = await reload(parts, inForce, signal);
           await wakeup.sleep(UNTIL_HINT_MS, signal);
         }
+      } catch (rawError) {
+        if (!signal.aborted) throw rawError;
       } finally {
         await endWatch();
       }
@@ -77,12 +83,18 @@ export function reloadWorker(parts: ReloadParts): Worker {
 }
 
 /**
- * A file with faults changes nothing: what was in force stays.
+ * A file with faults changes nothing: what was in force stays. A token that contradicts its contract is one: half of a
+ * file in force would be what nobody wrote.
  *
  * @returns the config to compare the next one with
- * @throws {TemporaryError} `database_unreachable`: the worker is started again, and tries again
+ * @throws {TemporaryError} `database_unreachable`, or no node says what a new token's contract is: the worker is started
+ * again, and tries again
  */
-export async function reload(parts: ReloadParts, inForce: Config): Promise<Config> {
+export async function reload(
+  parts: ReloadParts,
+  inForce: Config,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Config> {
   const { logger } = parts;
   try {
     const changed = await parts.readConfig();
@@ -90,6 +102,7 @@ export async function reload(parts: ReloadParts, inForce: Config): Promise<Confi
     if (changes.length === 0) return inForce;
     // Chains that were not there at the start are followed by nobody here.
     const chains = changed.chains.filter(({ id }) => parts.config.chains.some((chain) => chain.id === id));
+    await checkTokensOf(parts, chains, inForce, signal);
     const useLists = await parts.senderLists?.open(changed.review.senderLists);
     const applied = await registerChains(parts.database, chains, logger);
     useLists?.();
@@ -101,11 +114,25 @@ export async function reload(parts: ReloadParts, inForce: Config): Promise<Confi
     await wakeSettlers(parts, applied.changes);
     return changed;
   } catch (rawError) {
-    if (isRetryable(rawError)) throw rawError;
+    if (isRetryable(rawError) || signal.aborted) throw rawError;
     logger.error("Kept the config in force: the changed one cannot be taken", {
       error: coerceError(rawError),
     });
     return inForce;
+  }
+}
+
+/** Before anything is written: the database keeps an asset as it was first taken. */
+async function checkTokensOf(
+  { nodesOf, logger }: ReloadParts,
+  chains: readonly ChainConfig[],
+  inForce: Config,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const chain of chains) {
+    const nodes = nodesOf.get(chain.id);
+    const before = inForce.chains.find(({ id }) => id === chain.id)?.assets ?? [];
+    if (nodes !== undefined) await checkChangedTokens({ chain, nodes, logger }, before, signal);
   }
 }
 

@@ -173,6 +173,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   const reloads = reloadWorker({
     ...base,
     live,
+    nodesOf,
     wakers,
     senderLists: roles.includes("settle") ? senderLists : null,
     readConfig: options.readConfig,

@@ -249,4 +249,25 @@ describe("a token that takes a fee on the way", () => {
     proxy.tellTruth();
     expect(await depositOf("kate")).toMatchObject({ status: "unlocked", amount: "100", amountFrom: "event" });
   });
+
+  it("E3: keeps the config in force when a token is added with other decimals than its contract's", async () => {
+    const laura = await rig.watch("laura");
+    const added = { currency: "NEW", address: unlisted };
+    await rig.daemon.configure(withTokens(rig, [{ ...added, decimals: 18 }]));
+    const isRefused = () =>
+      rig.daemon
+        .log()
+        .some((line) => JSON.stringify(line).includes("says it has 6 decimals, the config says 18"));
+    await waitFor(isRefused, { timeoutMs: 45_000, what: "the log that the changed config is refused" });
+    await pay(byEvent, laura);
+    await rig.mineDeep();
+    expect(await rig.summaryOf("laura")).toEqual(["unlocked 100 FEV"]);
+    await rig.daemon.configure(withTokens(rig, [{ ...added, decimals: 6 }]));
+    const isTaken = () =>
+      rig.daemon.log().some((line) => /Changed the config in force.*NEW/.test(JSON.stringify(line)));
+    await waitFor(isTaken, { timeoutMs: 45_000, what: "the log that the mended config is in force" });
+    await pay(unlisted, laura);
+    await rig.mineDeep();
+    expect(await rig.summaryOf("laura")).toEqual(["unlocked 100 FEV", "unlocked 100 NEW"]);
+  });
 });

@@ -8,7 +8,8 @@ import type { Sql } from "../db/database.ts";
  * Gives each configured asset its row.
  *
  * @throws {FatalError} `asset_changed` when the config gives an asset other decimals or another currency than
- * its balances were booked in: every amount in the ledger would change its meaning.
+ * its balances were booked in: every amount in the ledger would change its meaning. What was wrong before anything came
+ * in (the chain was not followed, as the contract says otherwise) may be put right.
  */
 export async function registerAssets(sql: Sql, assets: readonly Asset[]): Promise<KnownAsset[]> {
   const known: KnownAsset[] = [];
@@ -23,10 +24,16 @@ async function registerAsset(sql: Sql, asset: Asset): Promise<number> {
      ON CONFLICT (chain_id, token) DO NOTHING`,
     [...key, asset.currency, asset.decimals],
   );
-  const [row] = await sql.query<{ id: number; currency: string; decimals: number }>(
-    "SELECT id, currency, decimals FROM assets WHERE chain_id = $1 AND token IS NOT DISTINCT FROM $2",
-    key,
-  );
+  const find = () =>
+    sql.query<{ id: number; currency: string; decimals: number }>(
+      "SELECT id, currency, decimals FROM assets WHERE chain_id = $1 AND token IS NOT DISTINCT FROM $2",
+      key,
+    );
+  let [row] = await find();
+  if (row !== undefined && (row.decimals !== asset.decimals || row.currency !== asset.currency)) {
+    await putRight(sql, row.id, asset);
+    [row] = await find();
+  }
   if (row === undefined || row.decimals !== asset.decimals || row.currency !== asset.currency) {
     throw new FatalError(
       "asset_changed",
@@ -36,6 +43,18 @@ async function registerAsset(sql: Sql, asset: Asset): Promise<number> {
     );
   }
   return row.id;
+}
+
+/** As long as no amount of it was ever written down. */
+async function putRight(sql: Sql, id: number, { currency, decimals }: Asset): Promise<void> {
+  const uses = ["deposits", "seen_payments", "ledger_accounts"].map(
+    (table) => `NOT EXISTS (SELECT FROM ${table} WHERE asset_id = $1)`,
+  );
+  await sql.query(`UPDATE assets SET currency = $2, decimals = $3 WHERE id = $1 AND ${uses.join(" AND ")}`, [
+    id,
+    currency,
+    decimals,
+  ]);
 }
 
 /** An asset that was ever listed, with what its amounts mean. */

@@ -1,8 +1,15 @@
-/** Before a chain is followed: are its tokens what the config says they are? */
+/** Before a chain is followed, and before a changed config is taken: are its tokens what the config says they are? */
 import type { Asset } from "../core/asset.ts";
 import { FatalError } from "../core/errors.ts";
 import { checksumAddress } from "../core/hex.ts";
-import type { FollowerParts } from "./follower-parts.ts";
+import type { ChainNodes } from "../rpc/chain-nodes.ts";
+import type { Logger } from "../runtime/logger.ts";
+
+export interface TokenCheck {
+  readonly chain: { readonly assets: readonly Asset[] };
+  readonly nodes: Pick<ChainNodes, "tokenWords">;
+  readonly logger: Logger;
+}
 
 /**
  * Wrong decimals would make every amount a thousand or a trillion times what it is, so they are refused. A symbol is
@@ -10,16 +17,25 @@ import type { FollowerParts } from "./follower-parts.ts";
  *
  * @throws {FatalError} `token_mismatch`
  */
-export async function checkTokens(
-  { chain, nodes, logger }: Pick<FollowerParts, "chain" | "nodes" | "logger">,
+export async function checkTokens({ chain, nodes, logger }: TokenCheck, signal: AbortSignal): Promise<void> {
+  await Promise.all(chain.assets.map((asset) => checkToken(asset, { nodes, logger }, signal)));
+}
+
+/** The same, of a changed config: only the tokens that it adds, or says something else of. */
+export async function checkChangedTokens(
+  { chain, nodes, logger }: TokenCheck,
+  inForce: readonly Asset[],
   signal: AbortSignal,
 ): Promise<void> {
-  await Promise.all(chain.assets.map((asset) => checkToken(asset, { nodes, logger }, signal)));
+  const isChecked = ({ token, decimals, currency }: Asset) =>
+    inForce.some((each) => each.token === token && each.decimals === decimals && each.currency === currency);
+  const assets = chain.assets.filter((asset) => !isChecked(asset));
+  await checkTokens({ chain: { assets }, nodes, logger }, signal);
 }
 
 async function checkToken(
   { chainId, token, currency, decimals }: Asset,
-  { nodes, logger }: Pick<FollowerParts, "nodes" | "logger">,
+  { nodes, logger }: Omit<TokenCheck, "chain">,
   signal: AbortSignal,
 ): Promise<void> {
   if (token === null) return;
