@@ -264,7 +264,9 @@ describe("a token that takes a fee on the way", () => {
     expect(await rig.summaryOf("laura")).toEqual(["unlocked 100 FEV"]);
     await rig.daemon.configure(withTokens(rig, [{ ...added, decimals: 6 }]));
     const isTaken = () =>
-      rig.daemon.log().some((line) => /Changed the config in force.*NEW/.test(JSON.stringify(line)));
+      rig.daemon
+        .log()
+        .some((line) => line.msg === "Changed the config in force" && JSON.stringify(line).includes("NEW"));
     await waitFor(isTaken, { timeoutMs: 45_000, what: "the log that the mended config is in force" });
     await pay(unlisted, laura);
     await rig.mineDeep();
