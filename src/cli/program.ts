@@ -95,6 +95,7 @@ function createProgram(
     .option("--sample <n>", "how many blocks of each chain are looked at", "100")
     .option("--all", "every block from the first with a deposit on", false)
     .option("--books-only", "ask no node", false)
+    .option("--balances", "compare what addresses hold with what came in; a sample of them, or --all", false)
     .action(
       run(async (options, given: VerifyArguments) =>
         (await import("./commands/verify.ts")).verifyCommand(options, given, output.progress),

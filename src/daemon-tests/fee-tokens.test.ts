@@ -10,6 +10,15 @@ import { waitFor } from "../testing/wait-for.ts";
 import { listTokens, withTokens } from "./list-tokens.ts";
 import { type Rig, startRig } from "./rig.ts";
 
+interface BalancesFound {
+  readonly even: number;
+  readonly drifts: readonly {
+    readonly address: string;
+    readonly currency: string;
+    readonly driftBaseUnits: string;
+  }[];
+}
+
 const FEE_PERCENT = 10n;
 const PAID = 100_000_000n;
 const ARRIVED = 90_000_000n;
@@ -230,6 +239,21 @@ describe("a token that takes a fee on the way", () => {
     await rig.daemon.start();
     await rig.quiet(90_000);
     expect(await rig.summaryOf("judy")).toEqual(["unlocked 90 FBL"]);
+  });
+
+  it("E1: shows in `verify --balances` what a fee makes of it by event, and nothing of it by balance", async () => {
+    const { stdout, exitCode } = await rig.daemon.command("verify", "--balances", "--all", "--json");
+    expect(exitCode).toBe(0);
+    const [{ balances }] = (JSON.parse(stdout) as { chains: [{ balances: BalancesFound }] }).chains;
+    const driftOf = (holder: Address) =>
+      balances.drifts
+        .filter(({ address }) => address.toLowerCase() === holder)
+        .map(({ currency, driftBaseUnits }) => `${driftBaseUnits} ${currency}`);
+    expect(driftOf(addressOf("user alice"))).toEqual(["-10000000 FEV"]);
+    expect(driftOf(addressOf("user bob"))).toEqual([]);
+    expect(driftOf(addressOf("user grace"))).toEqual(["4900000000 FBL"]);
+    expect(balances).toMatchObject({ untoldCount: 0, lessCount: expect.any(Number) });
+    expect(balances.even).toBeGreaterThanOrEqual(3);
   });
 
   it("E1: counts by its event once an operator says so, where nobody can tell the balance any more", async () => {

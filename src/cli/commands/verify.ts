@@ -3,6 +3,7 @@ import { lowerOf } from "../../core/block-number.ts";
 import { InputError } from "../../core/errors.ts";
 import type { Database } from "../../db/database.ts";
 import { firstBlockWithDeposits, listBlocksWithDeposits } from "../../deposits/reconcile-store.ts";
+import { type DriftFindings, type DriftParts, findDrift } from "../../flow/balance-drift.ts";
 import { type Difference, reconcileBlocks } from "../../flow/reconcile.ts";
 import { type Breach, checkBooks, RULES } from "../../flow/verify-store.ts";
 import { createChainNodes } from "../../rpc/chain-nodes.ts";
@@ -11,6 +12,7 @@ import type { ChainConfig } from "../../runtime/config/config.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { findChainState } from "../../scanner/chain-store.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
+import { driftJson, driftText } from "../drift-text.ts";
 import { EXIT } from "../exit-code.ts";
 import { knownAssets } from "../policy-preview.ts";
 import { type Setup, setUp } from "../setup.ts";
@@ -21,12 +23,15 @@ export interface VerifyArguments {
   readonly sample: string;
   readonly all: boolean;
   readonly booksOnly: boolean;
+  readonly balances: boolean;
 }
 
 interface ChainFindings {
   readonly chainId: number;
   readonly blockCount: number;
   readonly differences: readonly Difference[];
+  /** Where it was asked for. No fault by itself. */
+  readonly drift: DriftFindings | null;
 }
 
 /** Exits with 1 when something differs. @throws {InputError} `invalid_request` */
@@ -52,7 +57,9 @@ export async function verifyCommand(
   const isWell = breaches.length === 0 && findings.every(({ differences }) => differences.length === 0);
   return {
     exitCode: isWell ? EXIT.done : EXIT.failed,
-    json: JSON.parse(JSON.stringify({ ok: isWell, breaches, chains: findings }, withoutBigints)),
+    json: JSON.parse(
+      JSON.stringify({ ok: isWell, breaches, chains: findings.map(chainJson) }, withoutBigints),
+    ),
     text: [booksText(breaches), ...findings.map(chainText)].join("\n"),
   };
 }
@@ -91,19 +98,40 @@ async function reconcileChain(
         onProgress(done, blocks.length);
       },
     );
-    return { chainId: chain.id, blockCount: blocks.length, differences };
+    const drift = given.balances
+      ? await driftOf({ database, chainId: chain.id, assets, nodes }, given, onProgress)
+      : null;
+    return { chainId: chain.id, blockCount: blocks.length, differences, drift };
   } finally {
     await nodes.close();
   }
 }
 
-/** Up to the last final block, or to the cursor where the chain tells of none. Half of a sample holds deposits. */
-async function chooseBlocks(database: Database, chainId: number, given: VerifyArguments): Promise<bigint[]> {
+async function driftOf(
+  parts: DriftParts,
+  given: VerifyArguments,
+  onProgress: (done: number, total: number) => void,
+): Promise<DriftFindings | null> {
+  const at = await lastFinalBlock(parts.database, parts.chainId);
+  if (at === null) return null;
+  const sample = Number(given.sample);
+  // Of all addresses nobody has counted how many there are.
+  const onLooked = (count: number) => (given.all ? undefined : onProgress(Math.min(count, sample), sample));
+  return findDrift(parts, at, given.all ? null : sample, onLooked);
+}
+
+/** Or the cursor where the chain tells of none; `null` before the first block. */
+async function lastFinalBlock(database: Database, chainId: number): Promise<bigint | null> {
   const state = await findChainState(database, chainId);
+  if (state === undefined || state.cursorNumber === null) return null;
+  return lowerOf(state.finalizedNumber ?? state.cursorNumber, state.cursorNumber);
+}
+
+/** Up to the last final block. Half of a sample holds deposits. */
+async function chooseBlocks(database: Database, chainId: number, given: VerifyArguments): Promise<bigint[]> {
+  const to = await lastFinalBlock(database, chainId);
   const first = await firstBlockWithDeposits(database, chainId);
-  if (state === undefined || state.cursorNumber === null || first === null) return [];
-  const to = lowerOf(state.finalizedNumber ?? state.cursorNumber, state.cursorNumber);
-  if (first > to) return [];
+  if (to === null || first === null || first > to) return [];
   const count = Number(to - first) + 1;
   const sample = Number(given.sample);
   if (given.all || count <= sample) return Array.from({ length: count }, (_, index) => first + BigInt(index));
@@ -127,7 +155,15 @@ function booksText(breaches: readonly Breach[]): string {
     .join("\n");
 }
 
-function chainText({ chainId, blockCount, differences }: ChainFindings): string {
+function chainText(findings: ChainFindings): string {
+  return [blocksText(findings), ...(findings.drift === null ? [] : [driftText(findings.drift)])].join("\n");
+}
+
+function chainJson({ drift, ...findings }: ChainFindings): object {
+  return { ...findings, balances: drift === null ? null : driftJson(drift) };
+}
+
+function blocksText({ chainId, blockCount, differences }: ChainFindings): string {
   if (differences.length === 0)
     return `Chain ${chainId}: ${blockCount} blocks looked at, all as the chain says.`;
   return [
