@@ -1,6 +1,6 @@
 /** A token that keeps a part of every transfer and does not say so: against the whole daemon, in each of the three ways. */
 import { encodeDeployData, encodeFunctionData, type Hex } from "viem";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Address } from "../core/hex.ts";
 import { contractCode, feeTokenAbi, tokenAbi } from "../testing/contracts.ts";
 import { addressOf } from "../testing/factory.ts";
@@ -49,6 +49,7 @@ beforeAll(async () => {
     { currency: "FBL", address: byBalance, minimum: "50", amountFrom: "balance" },
   ]);
 });
+afterEach(() => proxy.tellTruth());
 afterAll(async () => {
   await rig.stop();
   await proxy.stop();
@@ -96,7 +97,7 @@ const waitsFor = (userId: string, text: string) =>
     { timeoutMs: 45_000, what: `the deposit of ${userId} to wait for "${text}"` },
   );
 
-describe("a token that takes a fee on the way", () => {
+describe("a token that takes a fee on the way", { timeout: 120_000 }, () => {
   it("E1: counts by its event where `amountFrom` is event: what the sender sent", async () => {
     const alice = await rig.watch("alice");
     await pay(byEvent, alice);
@@ -229,9 +230,7 @@ describe("a token that takes a fee on the way", () => {
     expect((await rig.summaryOf("ivan")).sort()).toEqual(["unlocked 1 ETH", "unlocked 90 FBL"]);
   });
 
-  it("E1: is found and measured when its blocks are read by threads, long after", {
-    timeout: 120_000,
-  }, async () => {
+  it("E1: is found and measured when its blocks are read by threads, long after", async () => {
     const judy = await rig.watch("judy");
     await rig.daemon.kill("SIGTERM");
     await pay(byBalance, judy);

@@ -39,6 +39,14 @@ export async function countUnmeasured(sql: Sql): Promise<{ chainId: number; coun
   return rows.map((row) => ({ chainId: Number(row.chain_id), count: Number(row.count) }));
 }
 
+export async function isAnyUnmeasured(sql: Sql, chainId: number): Promise<boolean> {
+  const rows = await sql.query(
+    "SELECT 1 FROM deposits WHERE chain_id = $1 AND status = 'pending' AND measure_at IS NOT NULL LIMIT 1",
+    [chainId],
+  );
+  return rows.length > 0;
+}
+
 /** It could not be measured: it waits, says why, and is tried again. */
 export async function postponeMeasuring(
   sql: Sql,

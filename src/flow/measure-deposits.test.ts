@@ -15,6 +15,7 @@ import type { WitnessedBalance } from "../rpc/balance-witnesses.ts";
 import type { FetchedBlock } from "../rpc/fetched-block.ts";
 import { silentLogger } from "../runtime/logger.ts";
 import { systemRandom } from "../runtime/random.ts";
+import { createWakeup } from "../runtime/wakeup.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import {
   addressOf,
@@ -28,9 +29,11 @@ import {
   transferOf,
   USDT,
 } from "../testing/factory.ts";
+import { createFakeClock } from "../testing/fake-clock.ts";
+import { waitFor } from "../testing/wait-for.ts";
 import { applyPolicy } from "./apply-policy.ts";
 import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
-import { type MeasuringParts, measureDue } from "./measure-deposits.ts";
+import { type MeasuringParts, measureDeposits, measureDue } from "./measure-deposits.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 import { loadAddressWatch } from "./watch-addresses.ts";
 
@@ -257,5 +260,21 @@ describe("a deposit whose balance counts", () => {
     await applyAmountSource(test.database, asset);
     await measureDue(parts(), never);
     expect(await theDeposit()).toMatchObject({ amountBaseUnits: 900n, eventAmountBaseUnits: 1_000n });
+  });
+
+  it("E1: is asked for again in time by a worker whose tokens all count by their event since", async () => {
+    const clock = createFakeClock();
+    const byEvent: KnownAsset = { ...asset, amountFrom: "event" };
+    context = { ...context, assets: new Map([[USDT, byEvent]]) };
+    // Postponed at the very moment of the change.
+    await test.database.query("UPDATE deposits SET measure_at = now() + interval '1 hour'");
+    const stop = new AbortController();
+    const running = measureDeposits(parts(), createWakeup(clock), stop.signal);
+    await waitFor(() => clock.sleepers().length === 1);
+    await makeDue();
+    await clock.advance(parts().chain.pollIntervalMs);
+    await waitFor(async () => (await theDeposit()).eventAmountBaseUnits === null);
+    stop.abort();
+    await running;
   });
 });

@@ -19,6 +19,7 @@ import { isAnyDepositDue } from "../deposits/deposit-store.ts";
 import type { StoredThreshold } from "../deposits/judge-transfer.ts";
 import {
   claimUnmeasured,
+  isAnyUnmeasured,
   type Measured,
   postponeMeasuring,
   recordMeasured,
@@ -43,7 +44,7 @@ export interface MeasuringParts extends Pick<FollowerParts, "database" | "ingest
 const DEPOSITS_PER_ROUND = 500;
 /** Addresses of one block whose balances are asked for at once. */
 const ADDRESSES_AT_ONCE = 8;
-/** Where no token's balance counts: only what was seen before a change of the config can be left. */
+/** Where no token's balance counts, and nothing is left from a time when one did. */
 const IDLE_MS = 60_000;
 
 /**
@@ -59,12 +60,17 @@ export async function measureDeposits(
   try {
     while (!signal.aborted) {
       const hasMore = await measureDue(parts, signal);
-      const isAsked = [...parts.ingest.assets.values()].some(({ amountFrom }) => amountFrom === "balance");
-      if (!hasMore) await wakeup.sleep(isAsked ? parts.chain.pollIntervalMs : IDLE_MS, signal);
+      if (hasMore) continue;
+      await wakeup.sleep((await isAnythingToCome(parts)) ? parts.chain.pollIntervalMs : IDLE_MS, signal);
     }
   } catch (rawError) {
     if (!signal.aborted) throw rawError;
   }
+}
+
+async function isAnythingToCome({ database, chain, ingest }: MeasuringParts): Promise<boolean> {
+  const isAsked = [...ingest.assets.values()].some(({ amountFrom }) => amountFrom === "balance");
+  return isAsked || (await isAnyUnmeasured(database, chain.id));
 }
 
 /** @returns whether there may be more to do at once */
