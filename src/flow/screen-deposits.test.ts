@@ -1,7 +1,7 @@
 /** The screening of deposits, against a real PostgreSQL and a real HTTP service that misbehaves. */
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { checksumAddress } from "../core/hex.ts";
+import { checksumAddress, hexToBytes } from "../core/hex.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
 import { registerAddress } from "../merchants/address-store.ts";
 import { holdRulesOf } from "../review/hold-rules.ts";
@@ -241,6 +241,24 @@ describe("screening", () => {
     startScreening();
     await until(["credited", "credited"]);
     expect(service.requests).toHaveLength(2);
+  });
+
+  it("asks about a deposit whose balance counts only when it is measured, with what arrived", async () => {
+    context = { ...context, firstScreeningMs: null };
+    await ingestDue("1", "2");
+    const set = (assignments: string) =>
+      test.database.query(`UPDATE deposits SET ${assignments} WHERE tx_hash = $1`, [
+        hexToBytes(hashOf("tx 1")),
+      ]);
+    await set("event_amount = amount, measure_at = now(), credit_block = NULL");
+    startScreening();
+    await until(["credited", "pending"]);
+    await set("amount = amount / 2, balance_nodes = 1, measure_at = NULL, credit_block = 3");
+    await until(["credited", "credited"]);
+    expect(service.requests.map(questionIn).map(({ txHash, amount }) => [txHash, amount])).toEqual([
+      [hashOf("tx 2"), "1"],
+      [hashOf("tx 1"), "0.5"],
+    ]);
   });
 
   it("asks nothing about a deposit that left the chain, and anew where it is included again", async () => {

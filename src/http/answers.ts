@@ -18,7 +18,7 @@ const depositKeys = {
   id: z.string(),
   sequence: z.int().describe("Counts up with every status change; of two callbacks the higher one is newer."),
   status: z.enum(DEPOSIT_STATUSES),
-  reason: z.string().nullable(),
+  reason: z.string().nullable().describe("Why it is ignored, held or rejected. null: it is not."),
   merchantId: z.string(),
   userId: z.string(),
   orderNo: z.string().nullable(),

@@ -49,18 +49,17 @@ export async function insertScreenings(
 
 /**
  * For pending deposits that have none: from before a service was configured, from a daemon that knows of none, or now
- * measured. Before its amount is measured there is nothing to ask about. Each half reads one partial index of what is pending.
+ * measured. Before its amount is measured there is nothing to ask about.
  *
  * @returns how many were made, `limit` at most
  */
 export async function insertMissingScreenings(sql: Sql, limit: number): Promise<number> {
-  const pending = (tag: "NULL" | "NOT NULL") => `
-    SELECT d.id, d.generation FROM deposits d WHERE d.status = 'pending' AND d.credit_tag IS ${tag}
-      AND d.measure_at IS NULL AND NOT EXISTS (SELECT FROM screenings s WHERE s.deposit_id = d.id AND s.generation = d.generation)`;
   const rows = await sql.query(
     `INSERT INTO screenings (deposit_id, generation, next_attempt_at)
-     SELECT id, generation, now() FROM (${pending("NULL")} UNION ALL ${pending("NOT NULL")}) missing LIMIT $1
-     ON CONFLICT DO NOTHING RETURNING 1`,
+     SELECT d.id, d.generation, now() FROM waiting_deposits w JOIN deposits d ON d.id = w.deposit_id
+     WHERE w.status = 'pending' AND d.status = 'pending' AND d.measure_at IS NULL
+       AND NOT EXISTS (SELECT FROM screenings s WHERE s.deposit_id = d.id AND s.generation = d.generation)
+     LIMIT $1 ON CONFLICT DO NOTHING RETURNING 1`,
     [limit],
   );
   return rows.length;
