@@ -87,6 +87,78 @@ describeOnEachQueue("reorgs", (backend) => {
     expect(await rig.balancesOf("bob")).toEqual({ USDT: [0n, 3_000_000n] });
   });
 
+  it("B3: keeps one deposit that is included again at the same number under another hash", async () => {
+    const { anvil, receiver } = rig;
+    const erin = await rig.watch("erin");
+    const payment = await anvil.sign({ from: anvil.account(7), to: erin, valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    await anvil.mineBranch(point, [{ transactions: [payment] }]);
+    await rig.caughtUp();
+    const seen = await onlyDepositOf("erin");
+    const [block] = await anvil.mineBranch(point, [{ transactions: [payment] }, ...empty(UNLOCK_DEPTH)]);
+    await rig.quiet();
+    const again = await onlyDepositOf("erin");
+    expect(again).toMatchObject({
+      id: seen.id,
+      status: "unlocked",
+      blockNumber: seen.blockNumber,
+      blockHash: block?.hash,
+    });
+    expect(again.blockHash).not.toBe(seen.blockHash);
+    expect(receiver.toldOf(seen.id)).toEqual(["pending", "orphaned", "pending", "credited", "unlocked"]);
+    expect(await rig.balancesOf("erin")).toEqual({ ETH: [0n, ETHER] });
+  });
+
+  it("B7: takes a chain that got shorter than the cursor for a reorg", async () => {
+    const { anvil, receiver } = rig;
+    const frank = await rig.watch("frank");
+    const payment = await anvil.sign({ from: anvil.account(8), to: frank, valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    await anvil.mineBranch(point, [{}, { transactions: [payment] }, ...empty(CREDIT_DEPTH)]);
+    await rig.quiet();
+    const credited = await onlyDepositOf("frank");
+    expect(credited.status).toBe("credited");
+    const [only] = await anvil.mineBranch(point, empty(1));
+    await rig.quiet();
+    const [chain] = await rig.test.database.query<{ cursor_number: bigint }>(
+      "SELECT cursor_number FROM chains",
+    );
+    expect(chain?.cursor_number).toBe(only?.number);
+    expect(receiver.toldOf(credited.id)).toEqual(["pending", "credited", "reversed"]);
+    expect(await rig.balancesOf("frank")).toEqual({ ETH: [0n, 0n] });
+    // It grows again, without the payment and past where it was.
+    await rig.mineDeep();
+    expect((await onlyDepositOf("frank")).status).toBe("reversed");
+  });
+
+  it("B12: ends as the chain ends when branches flip five times, and tells each move once and in order", async () => {
+    const { anvil, receiver } = rig;
+    const grace = await rig.watch("grace");
+    const payment = await anvil.sign({ from: anvil.account(9), to: grace, valueWei: ETHER });
+    const point = await anvil.forkPoint();
+    for (let flip = 0; flip < 5; flip++) {
+      const transactions = flip % 2 === 0 ? [payment] : [];
+      await anvil.mineBranch(point, [{ transactions }, ...empty(CREDIT_DEPTH - 1)]);
+      await rig.quiet();
+      const { status } = await onlyDepositOf("grace");
+      expect(status).toBe(flip % 2 === 0 ? "credited" : "reversed");
+    }
+    await rig.mineDeep();
+    const round = ["pending", "credited", "reversed"];
+    const { id, sequence } = await onlyDepositOf("grace");
+    expect(receiver.toldOf(id)).toEqual([...round, ...round, "pending", "credited", "unlocked"]);
+    const told = receiver.callbacks().filter(({ data }) => data.id === id);
+    const bySequence = new Map(told.map((callback) => [callback.data.sequence, callback.id]));
+    expect([...bySequence.keys()].sort((a, b) => a - b)).toEqual(
+      Array.from({ length: sequence }, (_, index) => index + 1),
+    );
+    // Each move is one callback, however often it is sent.
+    expect(new Set(told.map((callback) => callback.id)).size).toBe(sequence);
+    const { history } = await rig.api.deposit(id);
+    expect(history).toHaveLength(sequence);
+    expect(await rig.balancesOf("grace")).toEqual({ ETH: [0n, ETHER] });
+  });
+
   it("B4: reverses a credited and an unlocked deposit, and credits by a new entry what comes back", async () => {
     const { anvil, receiver } = rig;
     const carol = await rig.watch("carol");

@@ -9,7 +9,7 @@ import { registerChains } from "../flow/register-chains.ts";
 import { settleDeposits } from "../flow/settle-deposits.ts";
 import { loadAddressWatch } from "../flow/watch-addresses.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
-import { systemClock } from "../runtime/clock.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import { systemRandom } from "../runtime/random.ts";
@@ -27,6 +27,9 @@ export interface FollowerOptions {
   readonly settleNow?: () => Promise<void>;
   /** Left alone after its first error, which is its outcome; else it is started again, as in a daemon. */
   readonly isUnsupervised?: boolean;
+  /** In place of either: how it is kept running. */
+  readonly run?: (parts: FollowerParts, signal: AbortSignal) => Promise<void>;
+  readonly clock?: Clock;
 }
 
 export interface TestFollower {
@@ -44,7 +47,7 @@ export async function startFollower(test: TestDatabase, options: FollowerOptions
     database,
     chain,
     nodes,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     logger: options.logger ?? silentLogger,
     holder: "test",
     leaseMs: 15_000,
@@ -65,7 +68,7 @@ export async function startFollower(test: TestDatabase, options: FollowerOptions
     },
   };
   const stopping = new AbortController();
-  const run = options.isUnsupervised === true ? followChain : followSupervised;
+  const run = options.run ?? (options.isUnsupervised === true ? followChain : followSupervised);
   const outcome = run(parts, stopping.signal).catch((error: unknown) => error);
   return {
     outcome,
