@@ -30,14 +30,14 @@ export interface DoctorParts {
   readonly logger: Logger;
 }
 
-const ok = (part: string, found: string): Finding => ({ part, level: "ok", found, advice: null });
-const warn = (part: string, found: string, advice: string): Finding => ({
+export const ok = (part: string, found: string): Finding => ({ part, level: "ok", found, advice: null });
+export const warn = (part: string, found: string, advice: string): Finding => ({
   part,
   level: "warn",
   found,
   advice,
 });
-const fail = (part: string, found: string, advice: string): Finding => ({
+export const fail = (part: string, found: string, advice: string): Finding => ({
   part,
   level: "fail",
   found,

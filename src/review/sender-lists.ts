@@ -57,7 +57,7 @@ export function createSenderLists(parts: { readonly clock: Clock; readonly logge
 
   async function open(file: string): Promise<SenderList> {
     const mark = await markOf(file);
-    const addresses = await readList(file);
+    const addresses = await readSenderList(file);
     logger.info("Read a sender list", { file, address_count: addresses.size });
     return { file, addresses, readAt: clock.now(), readMark: mark, seenMark: mark, problem: null };
   }
@@ -69,7 +69,7 @@ export function createSenderLists(parts: { readonly clock: Clock; readonly logge
       list.seenMark = mark;
       if (!isStill || mark === list.readMark) return;
       list.readMark = mark;
-      replaceAddresses(list, await readList(list.file));
+      replaceAddresses(list, await readSenderList(list.file));
     } catch (rawError) {
       const error = coerceError(rawError);
       // What cannot be read now may be readable the next time, with nothing else to show for it.
@@ -113,7 +113,8 @@ export function createSenderLists(parts: { readonly clock: Clock; readonly logge
   };
 }
 
-async function readList(file: string): Promise<Set<Address>> {
+/** @throws {InputError} `sender_list_unreadable` or `sender_list_invalid` */
+export async function readSenderList(file: string): Promise<Set<Address>> {
   return parseSenderList(await orUnreadable(file, readFile(file, "utf8")), file);
 }
 

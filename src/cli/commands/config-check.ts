@@ -5,12 +5,14 @@ import { ConfigInvalidError } from "../../runtime/config/faults.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
 import { previewPolicies, previewText } from "../policy-preview.ts";
+import { assertSenderLists } from "../sender-list-checks.ts";
 import { setUp } from "../setup.ts";
 
 /** @throws {ConfigInvalidError} without `--json`: then the faults are told like every other command tells them */
 export async function checkConfig(options: GlobalOptions): Promise<CommandResult> {
   try {
     const setup = await setUp(options, "silent");
+    await assertSenderLists(setup.config);
     const described = describeConfig(setup.config);
     const preview = await previewPolicies(setup);
     return {

@@ -15,6 +15,7 @@ import {
   type Finding,
 } from "../doctor-checks.ts";
 import { EXIT } from "../exit-code.ts";
+import { checkReview } from "../sender-list-checks.ts";
 import { setUp } from "../setup.ts";
 import { alignColumns } from "../table.ts";
 
@@ -23,8 +24,9 @@ export async function doctorCommand(options: GlobalOptions): Promise<CommandResu
   // What it would log, it tells.
   const setup = await setUp(options, "silent");
   const parts: DoctorParts = { ...setup, clock: systemClock };
-  const [secretKey, database, nodes] = await Promise.all([
+  const [secretKey, review, database, nodes] = await Promise.all([
     checkSecretKey(parts),
+    checkReview(parts.config),
     checkDatabaseAndQueue(parts),
     Promise.all(
       parts.config.chains.map(async (chain) => [
@@ -33,7 +35,7 @@ export async function doctorCommand(options: GlobalOptions): Promise<CommandResu
       ]),
     ),
   ]);
-  const findings = [...checkedConfig(parts.config), secretKey, ...database, ...nodes.flat()];
+  const findings = [...checkedConfig(parts.config), secretKey, ...review, ...database, ...nodes.flat()];
   const isWell = findings.every((finding) => finding.level !== "fail");
   return {
     exitCode: isWell ? EXIT.done : EXIT.failed,
