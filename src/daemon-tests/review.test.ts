@@ -149,6 +149,8 @@ describe("the review before a credit", () => {
     expect(metrics).toContain(`depositd_sender_list_faulty{file="${list}"} 1`);
     expect(metrics).toContain(`depositd_sender_list_addresses{file="${list}"} 2`);
     expect(metrics).toMatch(/depositd_deposits_held\{chain_id="\d+",reason="sender_listed"\} 5/);
+    await listSenders(`${rig.anvil.account(4).address}\n`, "Read a changed sender list");
+    expect((await rig.daemon.readyz()).body).toMatchObject({ notes: [] });
   });
 
   it("holds and rejects as the screening service answers, and credits what it approves", async () => {
@@ -208,6 +210,27 @@ describe("the review before a credit", () => {
     await rig.receiver.untilTold(held.id, "held");
     await waitFor(() => rig.receiver.toldOf(held.id).length === 5, { what: "all five moves to be told" });
     expect(rig.receiver.toldOf(held.id)).toEqual(["pending", "held", "orphaned", "pending", "held"]);
+  });
+
+  it("H2: asks again after a kill in the middle of a question, and credits once what is approved", async () => {
+    const quentin = await rig.watch("quentin");
+    answerAbout(quentin, { trouble: "hang" });
+    await rig.anvil.sendEth(quentin, ETHER);
+    await rig.anvil.mine(CREDIT_DEPTH);
+    await waitFor(() => isAsked(quentin), { what: "the question" });
+    await rig.daemon.kill("SIGKILL");
+    service.answer(approve);
+    await rig.expireHolds();
+    await rig.daemon.start();
+    await rig.mineDeep(120_000);
+    expect(await rig.summaryOf("quentin")).toEqual(["unlocked 1 ETH"]);
+    const { id } = await onlyDepositOf("quentin");
+    expect(rig.receiver.toldOf(id)).toEqual(["pending", "credited", "unlocked"]);
+    const attempts = await rig.test.database.query(
+      "SELECT state, failures FROM screenings WHERE deposit_id = $1",
+      [id],
+    );
+    expect(attempts).toEqual([{ state: "approve", failures: 0 }]);
   });
 
   it("H5: judges by a raised limit what is not credited yet, and holds on to what is held", async () => {

@@ -127,6 +127,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     expireHolds: async () => {
       await test.database.query("UPDATE chains SET lease_until = now() WHERE lease_until > now()");
       await test.database.query("UPDATE deliveries SET claimed_until = now() WHERE claimed_until > now()");
+      await test.database.query("UPDATE screenings SET next_attempt_at = now() WHERE state = 'due'");
       await test.database.query(
         "UPDATE address_rescans SET claimed_until = now() WHERE claimed_until > now()",
       );

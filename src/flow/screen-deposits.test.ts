@@ -2,41 +2,27 @@
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checksumAddress, hexToBytes } from "../core/hex.ts";
-import { listDeposits } from "../deposits/deposit-list-store.ts";
-import { registerAddress } from "../merchants/address-store.ts";
 import { holdRulesOf } from "../review/hold-rules.ts";
 import { listFindings } from "../review/hold-store.ts";
 import { claimScreenings, recordScreening } from "../review/screening-store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { ScreeningConfig } from "../runtime/config/config.ts";
 import { type LogFields, silentLogger } from "../runtime/logger.ts";
-import { systemRandom } from "../runtime/random.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import {
-  addressOf,
-  assetOf,
-  blockOf,
-  blockWith,
-  CHAIN_ID,
-  hashOf,
-  MERCHANT_ID,
-  seedChain,
-  transferOf,
-} from "../testing/factory.ts";
+import { addressOf, blockOf, CHAIN_ID, hashOf, MERCHANT_ID, transferOf } from "../testing/factory.ts";
+import { createIngestedChain, type IngestedChain } from "../testing/ingested-chain.ts";
 import { type Sink, type SinkAnswer, type SinkRequest, startSink } from "../testing/sink.ts";
 import { waitFor } from "../testing/wait-for.ts";
-import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
 import { type ScreeningResult, screenDeposits } from "./screen-deposits.ts";
 import { settleDeposits } from "./settle-deposits.ts";
-import { undoReorg } from "./undo-reorg.ts";
-import { loadAddressWatch } from "./watch-addresses.ts";
 
 const alice = addressOf("alice");
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
 
 let test: TestDatabase;
 let service: Sink;
-let context: IngestContext;
+let chain: IngestedChain;
+let firstScreeningMs: number | null;
 let config: ScreeningConfig;
 let log: [sentence: string, fields: LogFields][];
 let results: ScreeningResult[];
@@ -46,18 +32,8 @@ beforeEach(async () => {
   test = await createTestDatabase();
   service = await startSink();
   service.answer(says({ answer: "approve" }));
-  const assets = await seedChain(test.database, [assetOf()]);
-  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
-  context = {
-    database: test.database,
-    chainId: CHAIN_ID,
-    assets: new Map(assets.map((asset) => [asset.token, asset])),
-    nativeSource: "value",
-    ownWallets: new Set(),
-    reorgWindow: 64,
-    watch: await loadAddressWatch(test.database, systemRandom),
-    firstScreeningMs: 0,
-  };
+  firstScreeningMs = 0;
+  chain = await createIngestedChain(test.database, () => ({ firstScreeningMs }));
   config = {
     url: `${service.url}/screen`,
     secret: SECRET.slice("whsec_".length),
@@ -80,20 +56,8 @@ const says = (answer: unknown, status = 200): SinkAnswer => ({ status, body: JSO
 const textOf = ({ body }: SinkRequest) => body.toString("utf8");
 const questionIn = (request: SinkRequest) => JSON.parse(textOf(request)) as Record<string, unknown>;
 
-const claim = (number: number, branch = "A") => {
-  const { hash } = blockOf(number, branch);
-  return { chainId: CHAIN_ID, number: BigInt(number), hash, leaseToken: 0n };
-};
-
-/** Payments in block 1, which is deep enough. */
-async function ingestDue(...names: string[]): Promise<void> {
-  const transfers = names.map((tx) => transferOf({ to: alice, tx, sender: addressOf("relayer") }));
-  await ingestBlocks(context, claim(0), [
-    blockWith(blockOf(1), transfers),
-    blockWith(blockOf(2)),
-    blockWith(blockOf(3)),
-  ]);
-}
+const payment = (tx: string) => transferOf({ to: alice, tx, sender: addressOf("relayer") });
+const ingestDue = (...names: string[]) => chain.ingestDue(...names.map(payment));
 
 function settle() {
   const review = { fourEyes: false, limits: [], senderLists: [], screening: config };
@@ -124,16 +88,12 @@ function startScreening(): () => Promise<void> {
   return stop;
 }
 
-const deposits = async () =>
-  (await listDeposits(test.database, { merchantId: MERCHANT_ID, limit: 100 })).map((each) => each.deposit);
-const statuses = async () =>
-  (await deposits()).map(({ status, reason }) => [status, reason].join(" ").trim()).sort();
 const until = (expected: readonly string[]) =>
-  waitFor(async () => JSON.stringify(await statuses()) === JSON.stringify(expected), {
+  waitFor(async () => JSON.stringify(await chain.statuses()) === JSON.stringify(expected), {
     what: `deposits ${expected.join(", ")}`,
   });
 const findings = async () => {
-  const [deposit] = await deposits();
+  const [deposit] = await chain.deposits();
   return deposit === undefined ? [] : listFindings(test.database, deposit.id, deposit.generation);
 };
 
@@ -158,7 +118,7 @@ describe("screening", () => {
     await until(["credited"]);
     const [request] = service.requests;
     if (request === undefined) throw new Error("nothing was asked");
-    const [deposit] = await deposits();
+    const [deposit] = await chain.deposits();
     expect(questionIn(request)).toEqual({
       id: deposit?.id,
       merchantId: MERCHANT_ID,
@@ -235,7 +195,7 @@ describe("screening", () => {
   });
 
   it("asks about deposits that were pending before a service was configured", async () => {
-    context = { ...context, firstScreeningMs: null };
+    firstScreeningMs = null;
     await ingestDue("1", "2");
     expect(await test.database.query("SELECT FROM screenings")).toEqual([]);
     startScreening();
@@ -244,7 +204,7 @@ describe("screening", () => {
   });
 
   it("asks about a deposit whose balance counts only when it is measured, with what arrived", async () => {
-    context = { ...context, firstScreeningMs: null };
+    firstScreeningMs = null;
     await ingestDue("1", "2");
     const set = (assignments: string) =>
       test.database.query(`UPDATE deposits SET ${assignments} WHERE tx_hash = $1`, [
@@ -263,17 +223,13 @@ describe("screening", () => {
 
   it("asks nothing about a deposit that left the chain, and anew where it is included again", async () => {
     await ingestDue("1");
-    await undoReorg(test.database, claim(3), blockOf(0));
+    await chain.undo();
     startScreening();
     await waitFor(async () => (await test.database.query("SELECT FROM screenings")).length === 0, {
       what: "the question to be dropped",
     });
     expect(service.requests).toEqual([]);
-    await ingestBlocks(context, claim(0), [
-      blockWith(blockOf(1, "B", "A"), [transferOf({ to: alice, tx: "1" })]),
-      blockWith(blockOf(2, "B")),
-      blockWith(blockOf(3, "B")),
-    ]);
+    await ingestDue("1");
     await until(["credited"]);
     expect(service.requests.map(({ headers }) => headers["webhook-id"])).toEqual([
       expect.stringMatching(/^dep_.*-2$/),

@@ -1,31 +1,15 @@
 /** What holds a deposit before its credit, against a real PostgreSQL. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { BlockHeader } from "../core/chain.ts";
 import { checksumAddress } from "../core/hex.ts";
-import { listDeposits } from "../deposits/deposit-list-store.ts";
 import { listUserBalances } from "../ledger/ledger-store.ts";
-import { registerAddress } from "../merchants/address-store.ts";
 import { type HoldRules, holdRulesOf } from "../review/hold-rules.ts";
 import { listFindings } from "../review/hold-store.ts";
 import type { ReviewConfig, ScreeningConfig } from "../runtime/config/config.ts";
-import { systemRandom } from "../runtime/random.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import {
-  addressOf,
-  assetOf,
-  blockOf,
-  blockWith,
-  CHAIN_ID,
-  MERCHANT_ID,
-  seedChain,
-  transferOf,
-  USDT,
-} from "../testing/factory.ts";
-import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
+import { addressOf, CHAIN_ID, MERCHANT_ID, transferOf, USDT } from "../testing/factory.ts";
+import { createIngestedChain, type IngestedChain } from "../testing/ingested-chain.ts";
 import { settleDeposits } from "./settle-deposits.ts";
-import { undoReorg } from "./undo-reorg.ts";
 import { RULES } from "./verify-store.ts";
-import { loadAddressWatch } from "./watch-addresses.ts";
 
 const [alice, mallory] = [addressOf("alice"), addressOf("mallory")];
 const COIN = 10n ** 18n;
@@ -41,24 +25,11 @@ const SCREENING: ScreeningConfig = {
 const LIMIT = { chainId: CHAIN_ID, token: null, currency: "ETH", decimals: 18, overBaseUnits: 5n * COIN };
 
 let test: TestDatabase;
-let context: IngestContext;
+let chain: IngestedChain;
 
 beforeEach(async () => {
   test = await createTestDatabase();
-  const assets = await seedChain(test.database, [
-    assetOf(),
-    assetOf({ token: USDT, currency: "USDT", decimals: 6 }),
-  ]);
-  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
-  context = {
-    database: test.database,
-    chainId: CHAIN_ID,
-    assets: new Map(assets.map((asset) => [asset.token, asset])),
-    nativeSource: "value",
-    ownWallets: new Set(),
-    reorgWindow: 64,
-    watch: await loadAddressWatch(test.database, systemRandom),
-  };
+  chain = await createIngestedChain(test.database);
 });
 afterEach(() => test.drop());
 
@@ -68,25 +39,14 @@ function rulesOf(review: Partial<ReviewConfig>): HoldRules | null {
   return holdRulesOf({ ...NO_RULES, ...review }, { filesWith });
 }
 
-const claim = ({ number, hash }: BlockHeader) => ({ chainId: CHAIN_ID, number, hash, leaseToken: 0n });
 const pay = (tx: string, given: Partial<Parameters<typeof transferOf>[0]> = {}) =>
   transferOf({ to: alice, tx, ...given });
 
-/** The transfers in block 1, deep enough to be credited. */
-async function ingestDue(...transfers: ReturnType<typeof pay>[]): Promise<void> {
-  await ingestBlocks(context, claim(blockOf(0)), [
-    blockWith(blockOf(1), transfers),
-    blockWith(blockOf(2)),
-    blockWith(blockOf(3)),
-  ]);
-}
 const settle = (rules: HoldRules | null) => settleDeposits(test.database, CHAIN_ID, undefined, rules);
-const deposits = async () =>
-  (await listDeposits(test.database, { merchantId: MERCHANT_ID, limit: 100 })).map((each) => each.deposit);
-const statuses = async () =>
-  (await deposits()).map(({ status, reason }) => [status, reason].join(" ").trim()).sort();
 const findings = async () => {
-  const each = (await deposits()).map(({ id, generation }) => listFindings(test.database, id, generation));
+  const each = (await chain.deposits()).map(({ id, generation }) =>
+    listFindings(test.database, id, generation),
+  );
   return (await Promise.all(each)).flat();
 };
 const eventTypes = async () =>
@@ -115,14 +75,14 @@ async function expectBooksInOrder(): Promise<void> {
 
 describe("a deposit over its asset's limit", () => {
   it("is held when it is deep enough, never credited first, and one exactly at the limit is credited", async () => {
-    await ingestDue(
+    await chain.ingestDue(
       pay("at", { amountBaseUnits: 5n * COIN }),
       pay("over", { amountBaseUnits: 5n * COIN + 1n }),
       pay("other", { token: USDT, source: "log:0", amountBaseUnits: 10n ** 30n }),
     );
     const rules = rulesOf({ limits: [LIMIT] });
     expect(await settle(rules)).toMatchObject({ credited: 2, held: 1, rejected: 0 });
-    expect(await statuses()).toEqual(["credited", "credited", "held amount_over_limit"]);
+    expect(await chain.statuses()).toEqual(["credited", "credited", "held amount_over_limit"]);
     expect(await findings()).toEqual(["5.000000000000000001 ETH is over the limit of 5 ETH"]);
     expect((await eventTypes()).filter(([type]) => type === "deposit.held")).toEqual([
       ["deposit.held", "amount_over_limit"],
@@ -133,13 +93,10 @@ describe("a deposit over its asset's limit", () => {
   });
 
   it("is not held before it is deep enough, and by the rule in force then", async () => {
-    await ingestBlocks(context, claim(blockOf(0)), [
-      blockWith(blockOf(1), [pay("1", { amountBaseUnits: 9n * COIN })]),
-      blockWith(blockOf(2)),
-    ]);
+    await chain.ingestNearlyDue(pay("1", { amountBaseUnits: 9n * COIN }));
     expect(await settle(rulesOf({ limits: [LIMIT] }))).toMatchObject({ held: 0 });
-    expect(await statuses()).toEqual(["pending"]);
-    await ingestBlocks(context, claim(blockOf(2)), [blockWith(blockOf(3))]);
+    expect(await chain.statuses()).toEqual(["pending"]);
+    await chain.deepen();
     const raised = { ...LIMIT, overBaseUnits: 9n * COIN };
     expect(await settle(rulesOf({ limits: [raised] }))).toMatchObject({ credited: 1, held: 0 });
   });
@@ -147,7 +104,7 @@ describe("a deposit over its asset's limit", () => {
 
 describe("a deposit from a listed sender", () => {
   it("is held whether the list has who it is from or who sent its transaction", async () => {
-    await ingestDue(
+    await chain.ingestDue(
       pay("from", { from: mallory }),
       pay("sender", { sender: mallory }),
       pay("both", { from: mallory, sender: mallory }),
@@ -155,7 +112,7 @@ describe("a deposit from a listed sender", () => {
       pay("older", { sender: null }),
     );
     expect(await settle(rulesOf({ senderLists: ["bad.csv"] }))).toMatchObject({ credited: 2, held: 3 });
-    expect(await statuses()).toEqual(["credited", "credited", ...Array(3).fill("held sender_listed")]);
+    expect(await chain.statuses()).toEqual(["credited", "credited", ...Array(3).fill("held sender_listed")]);
     const who = checksumAddress(mallory);
     expect((await findings()).sort()).toEqual([
       `The sender ${who} is in bad.csv`,
@@ -165,9 +122,9 @@ describe("a deposit from a listed sender", () => {
   });
 
   it("has that for its reason though it is over the limit too, and operators see both", async () => {
-    await ingestDue(pay("1", { from: mallory, amountBaseUnits: 6n * COIN }));
+    await chain.ingestDue(pay("1", { from: mallory, amountBaseUnits: 6n * COIN }));
     await settle(rulesOf({ senderLists: ["bad.csv"], limits: [LIMIT] }));
-    expect(await statuses()).toEqual(["held sender_listed"]);
+    expect(await chain.statuses()).toEqual(["held sender_listed"]);
     expect(await findings()).toEqual([
       expect.stringContaining("is in bad.csv"),
       "6 ETH is over the limit of 5 ETH",
@@ -178,20 +135,15 @@ describe("a deposit from a listed sender", () => {
 describe("a held deposit", () => {
   it("B1: is orphaned when its block leaves, pending again where it is included again, and judged anew there", async () => {
     const large = { amountBaseUnits: 6n * COIN };
-    await ingestDue(pay("1", large));
+    await chain.ingestDue(pay("1", large));
     const rules = rulesOf({ limits: [LIMIT] });
     await settle(rules);
-    await undoReorg(test.database, claim(blockOf(3)), blockOf(0));
-    expect((await deposits()).map(({ status }) => status)).toEqual(["orphaned"]);
-    const again = [blockOf(1, "B", "A"), blockOf(2, "B"), blockOf(3, "B")];
-    await ingestBlocks(
-      context,
-      claim(blockOf(0)),
-      again.map((block, index) => blockWith(block, index === 0 ? [pay("1", large)] : [])),
-    );
-    expect(await statuses()).toEqual(["pending"]);
+    await chain.undo();
+    expect((await chain.deposits()).map(({ status }) => status)).toEqual(["orphaned"]);
+    await chain.ingestDue(pay("1", large));
+    expect(await chain.statuses()).toEqual(["pending"]);
     expect(await settle(rules)).toMatchObject({ held: 1 });
-    expect(await statuses()).toEqual(["held amount_over_limit"]);
+    expect(await chain.statuses()).toEqual(["held amount_over_limit"]);
     expect(await eventTypes()).toEqual([
       ["deposit.pending", null],
       ["deposit.held", "amount_over_limit"],
@@ -209,7 +161,7 @@ describe("a deposit that is screened", () => {
     rulesOf({ screening: { ...SCREENING, ...given } });
 
   it("waits for its answer, and holds up no other", async () => {
-    await ingestDue(pay("1"), pay("2"));
+    await chain.ingestDue(pay("1"), pay("2"));
     expect(await settle(screened())).toMatchObject({ credited: 0, held: 0 });
     await answer("due");
     expect(await settle(screened())).toMatchObject({ credited: 0, held: 0 });
@@ -218,7 +170,7 @@ describe("a deposit that is screened", () => {
        WHERE deposit_id = (SELECT min(deposit_id) FROM screenings)`,
     );
     expect(await settle(screened())).toMatchObject({ credited: 1, held: 0 });
-    expect(await statuses()).toEqual(["credited", "pending"]);
+    expect(await chain.statuses()).toEqual(["credited", "pending"]);
   });
 
   it.each([
@@ -229,10 +181,10 @@ describe("a deposit that is screened", () => {
     ["no_answer", "approve", "credited"],
     ["hold", "approve", "held screening"],
   ] as const)("answered %s, with %s for no answer, becomes %s", async (state, onNoAnswer, becomes) => {
-    await ingestDue(pay("1"));
+    await chain.ingestDue(pay("1"));
     await answer(state, "mixer, 3 hops");
     await settle(screened({ onNoAnswer }));
-    expect(await statuses()).toEqual([becomes]);
+    expect(await chain.statuses()).toEqual([becomes]);
     expect(await findings()).toEqual(
       becomes === "credited" ? [] : [expect.stringContaining("The screening service")],
     );
@@ -240,7 +192,7 @@ describe("a deposit that is screened", () => {
   });
 
   it("is told as held and then as rejected when the service rejects it, in one transaction", async () => {
-    await ingestDue(pay("1", { from: mallory }));
+    await chain.ingestDue(pay("1", { from: mallory }));
     await answer("reject", "stolen");
     const rules = rulesOf({ screening: SCREENING, senderLists: ["bad.csv"] });
     expect(await settle(rules)).toMatchObject({ credited: 0, held: 1, rejected: 1 });
@@ -258,15 +210,10 @@ describe("a deposit that is screened", () => {
   });
 
   it("needs a new answer where it is included again: the other branch may pay another amount", async () => {
-    await ingestDue(pay("1"));
+    await chain.ingestDue(pay("1"));
     await answer("approve");
-    await undoReorg(test.database, claim(blockOf(3)), blockOf(0));
-    const again = [blockOf(1, "B", "A"), blockOf(2, "B"), blockOf(3, "B")];
-    await ingestBlocks(
-      context,
-      claim(blockOf(0)),
-      again.map((block, index) => blockWith(block, index === 0 ? [pay("1")] : [])),
-    );
+    await chain.undo();
+    await chain.ingestDue(pay("1"));
     expect(await settle(screened())).toMatchObject({ credited: 0, held: 0 });
     await answer("approve");
     expect(await settle(screened())).toMatchObject({ credited: 1 });
@@ -274,7 +221,7 @@ describe("a deposit that is screened", () => {
 });
 
 it("asks the database nothing more where no rule is configured", async () => {
-  await ingestDue(pay("1"));
+  await chain.ingestDue(pay("1"));
   const texts: string[] = [];
   const { database } = test;
   const counting = {
