@@ -46,10 +46,12 @@ export async function renewLease(
   return rows.length > 0;
 }
 
-/** Gives the lease back, so that the next one need not wait for its time. Nothing happens if it is not ours any more. */
-export async function releaseLease(sql: Sql, chainId: number, token: bigint): Promise<void> {
-  await sql.query(
-    "UPDATE chains SET lease_holder = NULL, lease_until = NULL WHERE chain_id = $1 AND lease_token = $2",
+/** Gives the lease back, so that the next one need not wait for its time. `false`: it is not ours any more. */
+export async function releaseLease(sql: Sql, chainId: number, token: bigint): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE chains SET lease_holder = NULL, lease_until = NULL WHERE chain_id = $1 AND lease_token = $2
+     RETURNING chain_id`,
     [chainId, token],
   );
+  return rows.length > 0;
 }

@@ -11,7 +11,10 @@ type LeaseParts = Pick<FollowerParts, "database" | "chain" | "clock" | "logger" 
 /** What is done under a lease: every write carries the token, and the signal aborts when the lease is lost. */
 type LeasedWork = (leaseToken: bigint, signal: AbortSignal) => Promise<void>;
 
-/** Waits for the lease as often as it takes, until the signal aborts. */
+/**
+ * Waits for the lease as often as it takes, until the signal aborts. Losing it is no failure: who was frozen or cut off
+ * for a while is from then on the one who waits, and must be there when the other falls silent in its turn.
+ */
 export async function whileLeased(parts: LeaseParts, work: LeasedWork, signal: AbortSignal): Promise<void> {
   const { database, chain, clock, holder, leaseMs } = parts;
   while (!signal.aborted) {
@@ -33,20 +36,29 @@ async function workUnderLease(
   const renewing = keepLease(parts, leaseToken, underLease).catch((rawError: unknown) => {
     lost.abort(coerceError(rawError));
   });
-  parts.logger.info("Took the lease", { chain_id: parts.chain.id, lease_token: leaseToken });
+  const fields = { chain_id: parts.chain.id, lease_token: leaseToken };
+  parts.logger.info("Took the lease", fields);
+  const failure = await work(leaseToken, underLease).then(
+    () => (lost.signal.aborted ? coerceError(lost.signal.reason) : undefined),
+    coerceError,
+  );
+  lost.abort();
+  await renewing;
+  const wasOurs = await giveBack(parts, leaseToken);
+  if (failure === undefined) return;
+  // Whatever it failed at: where somebody else has the lease, it is theirs to do now.
+  if (wasOurs || signal.aborted) throw failure;
+  parts.logger.warn("Lost the lease", { ...fields, error: failure });
+}
+
+/** Answers whether it was ours to the end, as far as is known. */
+async function giveBack({ database, chain, logger }: LeaseParts, leaseToken: bigint): Promise<boolean> {
   try {
-    await work(leaseToken, underLease);
-    if (lost.signal.aborted) throw lost.signal.reason;
-  } finally {
-    lost.abort();
-    await renewing;
-    await releaseLease(parts.database, parts.chain.id, leaseToken).catch((rawError: unknown) => {
-      // It runs out by itself; the next holder waits a little longer.
-      parts.logger.warn("Failed to release a lease", {
-        chain_id: parts.chain.id,
-        error: coerceError(rawError),
-      });
-    });
+    return await releaseLease(database, chain.id, leaseToken);
+  } catch (rawError) {
+    // It runs out by itself; the next holder waits a little longer.
+    logger.warn("Failed to release a lease", { chain_id: chain.id, error: coerceError(rawError) });
+    return true;
   }
 }
 

@@ -58,6 +58,7 @@ function start(folder: string): Promise<EmbeddedPostgres> {
       synchronous_commit: "off",
       full_page_writes: "off",
       max_connections: "300",
+      shared_buffers: "128MB",
       autovacuum_naptime: "5s",
     },
   });

@@ -1,5 +1,6 @@
 /** Starts and stops the server of a cluster, and tells what it is doing now. */
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
@@ -26,7 +27,11 @@ const SETTINGS: Readonly<Record<string, string>> = {
   listen_addresses: "127.0.0.1",
   unix_socket_directories: "",
   max_connections: "100",
-  shared_buffers: "128MB",
+  shared_buffers: sharedBuffers(),
+  // A busy hour writes gigabytes of log. Room for it means fewer checkpoints, after each of which every page that is
+  // touched goes into the log whole; and segments that are kept need not be made anew.
+  max_wal_size: "2GB",
+  min_wal_size: "256MB",
   fsync: "on",
   synchronous_commit: "on",
   timezone: "UTC",
@@ -35,6 +40,16 @@ const SETTINGS: Readonly<Record<string, string>> = {
   // Small statements only: compiling them takes longer than running them.
   jit: "off",
 };
+
+/**
+ * A sixteenth of the memory that we may use, between 128 MB and 1 GB: what is written to at random (the indexes over
+ * deposits, entries and events) fits in it far longer. PostgreSQL takes memory only as it fills it.
+ */
+function sharedBuffers(): string {
+  const limit = process.constrainedMemory();
+  const bytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return `${Math.round(Math.min(1_024, Math.max(128, bytes / 16 / 2 ** 20)))}MB`;
+}
 
 const PID_FILE = "postmaster.pid";
 const STOP_TIMEOUT_MS = 60_000;
