@@ -8,7 +8,8 @@ type Layer = (typeof LAYERS)[number];
 
 /**
  * The way of the data. Stages never import each other's values, and types only from an earlier stage. `merchants`
- * stands before them all: whose an address is, is known before anything is looked for.
+ * stands before them all: whose an address is, is known before anything is looked for. `audit` stands behind them:
+ * what operators did to any of it.
  */
 const STAGES = [
   "merchants",
@@ -21,6 +22,7 @@ const STAGES = [
   "ledger",
   "outbox",
   "delivery",
+  "audit",
 ] as const;
 type Stage = (typeof STAGES)[number];
 

@@ -14,7 +14,18 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** Well said, but what is there already says no. */
-const REFUSALS: readonly ErrorCode[] = ["name_taken", "address_taken", "not_found"];
+const REFUSALS: readonly ErrorCode[] = [
+  "name_taken",
+  "address_taken",
+  "not_found",
+  "forbidden",
+  "deposit_not_held",
+  "deposit_changed",
+  "review_decided",
+  "operator_required",
+  "second_operator_required",
+  "chain_halted",
+];
 
 export function exitCodeOf(error: unknown): ExitCode {
   if (!(error instanceof DepositdError)) return EXIT.failed;

@@ -12,6 +12,7 @@ export const ERROR_CODES = [
   "invalid_url",
   "invalid_watch_from",
   "unauthorized",
+  "forbidden",
   "not_found",
   "address_required",
   "address_taken",
@@ -54,6 +55,13 @@ export const ERROR_CODES = [
   // following a chain
   "lease_lost",
   "cursor_moved",
+  // reviewing held deposits
+  "deposit_not_held",
+  "deposit_changed",
+  "review_decided",
+  "operator_required",
+  "second_operator_required",
+  "chain_halted",
   // deposits and ledger
   "illegal_move",
   "ledger_refused",

@@ -1,9 +1,8 @@
 /** Merchants: the tenants. Everything else belongs to one of them. */
 import { InputError } from "../core/errors.ts";
-import type { Database } from "../db/database.ts";
-import { Prisma } from "../db/generated/client.ts";
+import type { Database, Sql } from "../db/database.ts";
 import type { Random } from "../runtime/random.ts";
-import { drawApiKey, type NewApiKey } from "./api-key-store.ts";
+import { drawApiKey, type NewApiKey, type WantedApiKey } from "./api-key-store.ts";
 
 export interface Merchant {
   readonly id: string;
@@ -12,7 +11,6 @@ export interface Merchant {
 }
 
 const ID_PREFIX = "mer_";
-const UNIQUE_VIOLATION = "P2002";
 
 /**
  * Makes a merchant together with its first API key.
@@ -20,24 +18,28 @@ const UNIQUE_VIOLATION = "P2002";
  * @throws {InputError} `name_taken`, or `invalid_request` for a name that could not be told from an id.
  */
 export async function createMerchant(
-  database: Database,
+  sql: Sql,
   random: Random,
-  wanted: { readonly name: string; readonly operator: boolean },
+  wanted: WantedApiKey & { readonly name: string },
 ): Promise<{ merchant: Merchant; apiKey: NewApiKey }> {
   const name = checkName(wanted.name);
-  const { row, apiKey } = drawApiKey(random, wanted.operator);
-  try {
-    const id = ID_PREFIX + random.bytes(10).toString("hex");
-    const merchant = await database.prisma.merchant.create({ data: { id, name, apiKeys: { create: row } } });
-    return { merchant, apiKey };
-  } catch (rawError) {
-    if (rawError instanceof Prisma.PrismaClientKnownRequestError && rawError.code === UNIQUE_VIOLATION) {
-      throw new InputError("name_taken", `There is a merchant named ${JSON.stringify(name)} already`, {
-        name,
-      });
-    }
-    throw rawError;
+  const id = ID_PREFIX + random.bytes(10).toString("hex");
+  const { row, apiKey } = drawApiKey(random, wanted);
+  const [merchant] = await sql.query<Merchant>(
+    `WITH made AS (
+       INSERT INTO merchants (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING
+       RETURNING id, name, created_at
+     ), keyed AS (
+       INSERT INTO api_keys (id, merchant_id, operator, operator_name, secret_hash)
+       SELECT $3, id, $4, $5, $6 FROM made
+     )
+     SELECT id, name, created_at AS "createdAt" FROM made`,
+    [id, name, row.id, row.operator, row.operatorName, row.secretHash],
+  );
+  if (merchant === undefined) {
+    throw new InputError("name_taken", `There is a merchant named ${JSON.stringify(name)} already`, { name });
   }
+  return { merchant, apiKey };
 }
 
 export async function findMerchant(database: Database, idOrName: string): Promise<Merchant | undefined> {
