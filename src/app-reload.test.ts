@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLiveConfig, type LiveConfig, type ReloadParts, reload, reloadWorker } from "./app-reload.ts";
+import { listAudit } from "./audit/audit-store.ts";
 import type { Asset } from "./core/asset.ts";
 import { TemporaryError } from "./core/errors.ts";
 import { registerAssets } from "./deposits/asset-store.ts";
@@ -184,6 +185,17 @@ describe("reloading the config", () => {
       "chains.31337.nodes",
     ]);
     expect(JSON.stringify(log)).not.toContain("s3cr3t");
+  });
+
+  it("writes what was changed into the audit log, and no secret", async () => {
+    await write(5, "callbacks: { schedule: [0s, 7s] }");
+    await reload(parts(), config);
+    const rows = await listAudit(test.database, 0n, 10);
+    expect(rows.map(({ actor, action, subject }) => [actor, action, subject])).toEqual([
+      [expect.stringMatching(/^daemon:/), "config.change", "config"],
+    ]);
+    expect(rows[0]?.detail).toContain('"path":"callbacks.scheduleMs"');
+    expect(rows[0]?.detail).not.toContain("s3cr3t");
   });
 
   it("H5: takes a changed file, and SIGHUP, while the daemon runs", async () => {

@@ -1,4 +1,7 @@
 /** The config in force, and how a changed file comes into force without a restart. */
+import { hostname } from "node:os";
+import { appendAudit } from "./audit/audit-store.ts";
+import { daemonActor } from "./core/actor.ts";
 import type { KnownAsset } from "./core/asset.ts";
 import { coerceError, isRetryable } from "./core/errors.ts";
 import type { Database } from "./db/database.ts";
@@ -105,6 +108,12 @@ export async function reload(
     await checkTokensOf(parts, chains, inForce, signal);
     const useLists = await parts.senderLists?.open(changed.review.senderLists);
     const applied = await registerChains(parts.database, chains, logger);
+    await appendAudit(parts.database, {
+      actor: daemonActor(hostname()),
+      action: "config.change",
+      subject: "config",
+      detail: { file: changed.file, changes },
+    });
     useLists?.();
     parts.live.replace(changed, applied.assets);
     for (const { needsRestart, ...change } of changes) {

@@ -109,6 +109,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   const state: StartState = {
     problem: "It is starting",
     queue: undefined,
+    fourEyes: () => config.review.fourEyes,
     wakeDeliverer: async () => undefined,
   };
   const addresses = createAddressLoader(database, random);
@@ -134,6 +135,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
           secretBox,
           readinessParts,
           wakeDeliverer: () => state.wakeDeliverer(),
+          fourEyes: () => state.fourEyes(),
           nodes: () => [...nodesOf].map(([chainId, nodes]) => [chainId, nodes.nodes()] as const),
         },
         closing,
@@ -145,6 +147,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   });
   if (assets === undefined) return;
   const live = createLiveConfig(config, assets);
+  state.fourEyes = () => live.review().fourEyes;
 
   const queue = createQueue({
     config: config.queue,
@@ -191,6 +194,7 @@ interface StartState {
   problem: string | null;
   queue: Queue | undefined;
   wakeDeliverer: () => Promise<void>;
+  fourEyes: () => boolean;
 }
 
 interface BuildParts extends Omit<WorkerParts, "wakers"> {
@@ -294,6 +298,7 @@ interface ListenParts {
   readonly secretBox: SecretBox;
   readonly readinessParts: ReadinessParts;
   readonly wakeDeliverer: () => Promise<void>;
+  readonly fourEyes: () => boolean;
   readonly nodes: HttpParts["nodes"];
 }
 

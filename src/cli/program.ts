@@ -1,9 +1,11 @@
 /** The command line: reads arguments, runs one command, prints what it gives back, and answers the exit code. */
 import { Command, CommanderError, Option } from "commander";
+import type { ReviewAct } from "../review/review-act-store.ts";
 import { LOG_LEVELS } from "../runtime/logger.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { CommandResult, GlobalOptions } from "./command.ts";
 import type { RescanArguments } from "./commands/chains.ts";
+import type { AuditArguments, ReviewArguments } from "./commands/holds.ts";
 import type { ListenArguments } from "./commands/listen.ts";
 import type { ReplayArguments } from "./commands/replay.ts";
 import type { VerifyArguments } from "./commands/verify.ts";
@@ -96,12 +98,14 @@ function createProgram(
     .option("--all", "every block from the first with a deposit on", false)
     .option("--books-only", "ask no node", false)
     .option("--balances", "compare what addresses hold with what came in; a sample of them, or --all", false)
+    .option("--audit-head <hash>", "a head of the audit log, noted down once: is it still in the log?")
     .action(
       run(async (options, given: VerifyArguments) =>
         (await import("./commands/verify.ts")).verifyCommand(options, given, output.progress),
       ),
     );
   addChains(program, run, output);
+  addHolds(program, run);
   addCallbacks(program, run, output);
   addListen(program, run, output);
   addSecrets(program, run, output);
@@ -151,6 +155,38 @@ function addChains(program: Command, run: Wrap, output: Output): void {
       run(async (options, given: { chain: string; from: string }) =>
         (await commands()).resumeChainCommand(options, given),
       ),
+    );
+}
+
+function addHolds(program: Command, run: Wrap): void {
+  const commands = () => import("./commands/holds.ts");
+  const hold = program.command("hold").description("deposits that wait for a review");
+  hold
+    .command("list")
+    .description("those that are held, and what operators proposed")
+    .action(run(async (options) => (await commands()).listHoldsCommand(options)));
+  const review = (act: ReviewAct, description: string) =>
+    hold
+      .command(`${act} <deposit>`)
+      .description(description)
+      .requiredOption("--note <text>", "why, for the audit log")
+      .option("--sequence <n>", "the deposit's sequence that you saw: refused if it has another by now")
+      .action(
+        run(async (options, depositId: string, given: Omit<ReviewArguments, "depositId">) =>
+          (await commands()).reviewCommand(options, act, { depositId, ...given }),
+        ),
+      );
+  review("release", "credit it after all; with review.fourEyes as the operator of DEPOSITD_OPERATOR_KEY");
+  review("reject", "refuse it for good; with review.fourEyes as the operator of DEPOSITD_OPERATOR_KEY");
+  program
+    .command("audit")
+    .description("what operators did")
+    .command("list")
+    .description("the audit log, oldest first")
+    .option("--after <sequence>", "rows after this one", "0")
+    .option("--limit <n>", "how many at most", "1000")
+    .action(
+      run(async (options, given: AuditArguments) => (await commands()).listAuditCommand(options, given)),
     );
 }
 
@@ -219,9 +255,10 @@ function addMerchants(program: Command, run: Wrap): void {
     .command("create <merchant>")
     .description("make another API key for a merchant, by id or name; it is shown once")
     .option("--operator", "the key may use /v1/admin", false)
+    .option("--name <operator>", "which operator has it: what four eyes go by")
     .action(
-      run(async (options, merchant: string, { operator }: { operator: boolean }) =>
-        (await commands()).createKeyCommand(options, { merchant, operator }),
+      run(async (options, merchant: string, given: { operator: boolean; name?: string }) =>
+        (await commands()).createKeyCommand(options, { merchant, ...given }),
       ),
     );
   key

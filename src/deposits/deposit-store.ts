@@ -162,7 +162,12 @@ export interface Reached {
 
 const STAGES = {
   credit: { status: "pending", block: "credit_block", tag: "credit_tag", waiting: ["pending"] },
-  unlock: { status: "credited", block: "unlock_block", tag: "unlock_tag", waiting: ["pending", "credited"] },
+  unlock: {
+    status: "credited",
+    block: "unlock_block",
+    tag: "unlock_tag",
+    waiting: ["pending", "held", "credited"],
+  },
 } as const;
 export type SettleStage = keyof typeof STAGES;
 export const SETTLE_STAGES: readonly SettleStage[] = ["credit", "unlock"];

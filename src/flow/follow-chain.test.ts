@@ -1,5 +1,6 @@
 /** The follower on a real node with real competing branches, and a real database. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { shellActor } from "../core/actor.ts";
 import type { Deposit } from "../core/deposit.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
 import { listUserBalances } from "../ledger/ledger-store.ts";
@@ -275,7 +276,7 @@ describe("reorgs", () => {
 
     const nodes = createChainNodes({ chain, clock: systemClock, logger: silentLogger });
     stops.push(() => nodes.close());
-    const parts = { database: test.database, nodes };
+    const parts = { database: test.database, nodes, actor: shellActor("root") };
     await expect(resumeChain(parts, 10n)).rejects.toMatchObject({ facts: { resumeFrom: 3n } });
     const undone = await resumeChain(parts, 3n);
     expect(undone.reversed).toHaveLength(1);

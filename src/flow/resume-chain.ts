@@ -2,6 +2,8 @@
  * [tx] An operator's way out of a halted chain: it goes on at a block of the nodes' present branch. Deposits from
  * there on leave as in a reorg and are found again as the blocks are ingested anew.
  */
+import { appendAudit } from "../audit/audit-store.ts";
+import type { Actor } from "../core/actor.ts";
 import type { BlockHeader } from "../core/chain.ts";
 import { InputError } from "../core/errors.ts";
 import type { Database } from "../db/database.ts";
@@ -20,25 +22,42 @@ const COMPARED_BLOCKS = 1_000;
  * error says from which block on to resume
  */
 export async function resumeChain(
-  parts: { readonly database: Database; readonly nodes: Pick<ChainNodes, "chainId" | "headerByNumber"> },
+  parts: {
+    readonly database: Database;
+    readonly nodes: Pick<ChainNodes, "chainId" | "headerByNumber">;
+    /** Whose act it is. */
+    readonly actor: Actor;
+  },
   from: bigint,
 ): Promise<Undone> {
-  const { database, nodes } = parts;
+  const { database, nodes, actor } = parts;
   const before = from < 1n ? null : await nodes.headerByNumber(from - 1n);
   if (before === null) {
     throw new InputError("invalid_request", `The nodes have no block ${from - 1n} to go on from`, { from });
   }
   await assertSameBelow(parts, from);
-  return database.transaction((tx) => resumeIn(tx, nodes.chainId, before));
+  return database.transaction((tx) => resumeIn(tx, nodes.chainId, before, actor));
 }
 
 async function resumeIn(
   tx: Parameters<typeof resumeChainAt>[0],
   chainId: number,
   before: BlockHeader,
+  actor: Actor,
 ): Promise<Undone> {
   await resumeChainAt(tx, chainId, before);
-  return undoDepositsAbove(tx, chainId, before.number);
+  const undone = await undoDepositsAbove(tx, chainId, before.number);
+  await appendAudit(tx, {
+    actor,
+    action: "chain.resume",
+    subject: `chain:${chainId}`,
+    detail: {
+      from: Number(before.number + 1n),
+      orphaned: undone.orphaned.length,
+      reversed: undone.reversed.length,
+    },
+  });
+  return undone;
 }
 
 /** Down to the first block that is the same on both branches; everything below is their common past. */

@@ -16,18 +16,18 @@ import type { Deposit, DepositStatus } from "../core/deposit.ts";
 import { InputError } from "../core/errors.ts";
 import type { Database, Sql } from "../db/database.ts";
 import { moveDeposits } from "../deposits/deposit-store.ts";
-import { findDepositChain, lockDeposit } from "../deposits/hold-store.ts";
+import { findDepositChain, lockDeposit } from "../deposits/held-deposit-store.ts";
+import { bookEntries } from "../ledger/ledger-store.ts";
+import { planCredits } from "../ledger/plan-store.ts";
+import { depositEvent } from "../outbox/deposit-event.ts";
+import { appendEvents } from "../outbox/event-store.ts";
 import {
   type AskedAct,
   listReviewActs,
   markCarriedOut,
   putReviewAct,
   type ReviewAct,
-} from "../deposits/review-act-store.ts";
-import { bookEntries } from "../ledger/ledger-store.ts";
-import { planCredits } from "../ledger/plan-store.ts";
-import { depositEvent } from "../outbox/deposit-event.ts";
-import { appendEvents } from "../outbox/event-store.ts";
+} from "../review/review-act-store.ts";
 import { holdCursor, type SettledAt } from "../scanner/chain-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
 
@@ -99,9 +99,7 @@ export async function reviewDeposit(
     const others = fourEyes ? confirmedBy(request, acts) : [];
     await putReviewAct(tx, deposit, request);
     const isProposal = fourEyes && others.length === 0;
-    const done = isProposal
-      ? { deposit, deliveryCount: 0 }
-      : await carryOut(tx, deposit, request.act, at);
+    const done = isProposal ? { deposit, deliveryCount: 0 } : await carryOut(tx, deposit, request.act, at);
     await writeAudit(tx, request, deposit, isProposal, others);
     return {
       outcome: isProposal ? "proposed" : WAYS[request.act].outcome,
@@ -119,9 +117,13 @@ async function lockForReview(tx: Sql, depositId: string): Promise<{ deposit: Dep
   if (chainId === undefined) throw new InputError("not_found", "There is no such deposit", { depositId });
   const at = await holdCursor(tx, chainId);
   if (at === null) {
-    throw new InputError("chain_halted", `Chain ${chainId} is halted: nothing is decided on it until it goes on`, {
-      chainId,
-    });
+    throw new InputError(
+      "chain_halted",
+      `Chain ${chainId} is halted: nothing is decided on it until it goes on`,
+      {
+        chainId,
+      },
+    );
   }
   const deposit = await lockDeposit(tx, depositId);
   if (deposit === undefined) throw new InputError("not_found", "There is no such deposit", { depositId });

@@ -15,6 +15,13 @@ const LIVE_CREDITS = `
   SELECT e.* FROM ledger_entries e
   WHERE e.kind = 'credit' AND NOT EXISTS (SELECT FROM ledger_entries r WHERE r.reverses = e.id)`;
 
+/**
+ * Said here once more and not asked of a function in the database: who can change the log can change that as well.
+ * What is hashed stands in migration 0023 and in docs/review.md.
+ */
+const AUDIT_HASH = `sha256(convert_to(concat_ws(E'\\n', encode(previous_hash, 'hex'), sequence,
+  to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), actor, action, subject, detail), 'UTF8'))`;
+
 export const RULES: readonly Rule[] = [
   {
     name: "credit_without_entry",
@@ -174,6 +181,38 @@ export const RULES: readonly Rule[] = [
       LEFT JOIN block_refs child ON child.chain_id = b.chain_id AND child.number = b.number + 1
       WHERE CASE WHEN b.number = c.cursor_number THEN b.hash <> c.cursor_hash
                  ELSE child.parent_hash IS DISTINCT FROM b.hash END`,
+  },
+  {
+    name: "audit_broken",
+    says: "The audit log is one chain of hashes without a gap, up to its head; the first row here is where it breaks",
+    query: `SELECT sequence, action, subject, fault FROM (
+        SELECT sequence, action, subject, CASE
+          WHEN sequence <> lag(sequence, 1, 0::bigint) OVER log + 1 THEN 'rows before it are missing'
+          WHEN previous_hash <> lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER log
+            THEN 'it does not follow on the row before it'
+          WHEN hash <> ${AUDIT_HASH} THEN 'it is not what was written'
+        END AS fault FROM audit_log WINDOW log AS (ORDER BY sequence)
+        UNION ALL
+        SELECT h.sequence, NULL, NULL, 'the last rows are missing, or the head is' FROM (SELECT) always
+        LEFT JOIN audit_head h ON true
+        LEFT JOIN (SELECT sequence, hash FROM audit_log ORDER BY sequence DESC LIMIT 1) l ON true
+        WHERE h.sequence IS DISTINCT FROM coalesce(l.sequence, 0)
+          OR h.hash IS DISTINCT FROM coalesce(l.hash, decode(repeat('00', 32), 'hex'))
+      ) log WHERE fault IS NOT NULL ORDER BY sequence`,
+  },
+  {
+    name: "review_unaccounted",
+    says: "A deposit that was held and then credited was released, and each release and rejection is in the audit log",
+    query: `SELECT h.deposit_id AS id, h.sequence, 'released' AS was FROM events h
+      JOIN events c ON c.deposit_id = h.deposit_id AND c.sequence = h.sequence + 1 AND c.type = 'deposit.credited'
+      WHERE h.type = 'deposit.held' AND NOT EXISTS (
+        SELECT FROM review_acts r WHERE r.deposit_id = h.deposit_id AND r.sequence = h.sequence
+          AND r.act = 'release' AND r.carried_out_at IS NOT NULL)
+      UNION ALL
+      SELECT r.deposit_id, r.sequence, r.act FROM review_acts r
+      WHERE r.carried_out_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM audit_log a WHERE a.subject = r.deposit_id AND a.action = 'deposit.' || r.act
+          AND (a.detail::jsonb ->> 'sequence')::integer = r.sequence)`,
   },
 ];
 

@@ -1,7 +1,10 @@
 /** Errors are planted as only a superuser could, with every trigger off, and each has to be named. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { appendAudit, isInAuditLog, readAuditHead } from "../audit/audit-store.ts";
+import { shellActor } from "../core/actor.ts";
 import type { KnownAsset } from "../core/asset.ts";
 import { registerAddress } from "../merchants/address-store.ts";
+import type { HoldRules } from "../review/hold-rules.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import {
@@ -15,8 +18,10 @@ import {
   seedChain,
   transferOf,
 } from "../testing/factory.ts";
+import { HOLD_ALL } from "../testing/holds.ts";
 import { debitUser } from "./debit-user.ts";
 import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
+import { reviewDeposit } from "./review-deposits.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 import { undoReorg } from "./undo-reorg.ts";
 import { checkBooks, RULES } from "./verify-store.ts";
@@ -56,12 +61,17 @@ beforeEach(async () => {
     const block = blockOf(number, branch);
     return { chainId: CHAIN_ID, number: block.number, hash: block.hash, leaseToken: 0n };
   };
-  const step = async (number: number, branch = "A", parentBranch = branch) => {
+  const step = async (
+    number: number,
+    branch = "A",
+    parentBranch = branch,
+    rules: HoldRules | null = null,
+  ) => {
     const transfers = [transferOf({ to: alice, tx: `${number}`, amountBaseUnits: 100n })];
     await ingestBlocks(context, claim(number - 1, parentBranch), [
       blockWith(blockOf(number, branch, parentBranch), transfers),
     ]);
-    await settleDeposits(test.database, CHAIN_ID);
+    await settleDeposits(test.database, CHAIN_ID, undefined, rules);
   };
   for (const number of [1, 2, 3, 4]) await step(number);
   const debit = { merchantId: MERCHANT_ID, userId: "alice", assetId: asset.id, key: "k", note: null };
@@ -70,8 +80,24 @@ beforeEach(async () => {
   await step(2, "B", "A");
   await step(3, "B");
   await step(5 - 1, "B");
+  await step(5, "B", "B", HOLD_ALL);
+  const [held] = await test.database.query<{ id: string }>("SELECT id FROM deposits WHERE status = 'held'");
+  const asked = {
+    depositId: held?.id ?? "",
+    act: "release",
+    actor: shellActor("root"),
+    note: "known",
+  } as const;
+  await reviewDeposit(test.database, asked, { fourEyes: false });
+  await writeAudit(4);
 });
 afterEach(() => test.drop());
+
+/** So many more rows of the audit log. */
+async function writeAudit(count: number): Promise<void> {
+  const entry = { actor: shellActor("root"), action: "key.revoke", subject: "key_1" } as const;
+  for (let n = 0; n < count; n++) await appendAudit(test.database, { ...entry, detail: { n } });
+}
 
 /** Triggers off, as a superuser may; then on again. */
 async function plant(...statements: string[]): Promise<void> {
@@ -83,6 +109,8 @@ async function plant(...statements: string[]): Promise<void> {
     "events",
     "deliveries",
     "debits",
+    "audit_log",
+    "audit_head",
   ];
   await test.database.transaction(async (tx) => {
     for (const table of tables) await tx.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
@@ -117,6 +145,8 @@ const PLANTED: Readonly<Record<string, readonly string[]>> = {
   ],
   custody_off: ["UPDATE deposits SET amount = amount + 1 WHERE status = 'unlocked'"],
   waiting_out_of_step: ["DELETE FROM waiting_deposits"],
+  audit_broken: ["UPDATE audit_log SET actor = 'operator:eve' WHERE sequence = 2"],
+  review_unaccounted: ["UPDATE review_acts SET carried_out_at = NULL"],
   cursor_off_branch: ["UPDATE block_refs SET hash = sha256(hash) WHERE number = 2"],
 };
 
@@ -141,6 +171,46 @@ describe("verify", () => {
 
   it("has a planted error for each of its rules", () => {
     expect(Object.keys(PLANTED).sort()).toEqual(RULES.map((rule) => rule.name).sort());
+  });
+
+  const NEW_HASH = `UPDATE audit_log SET hash = sha256(convert_to(concat_ws(E'\\n', encode(previous_hash, 'hex'), sequence,
+    to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), actor, action, subject, detail), 'UTF8'))
+    WHERE sequence = 3`;
+  it.each([
+    ["a row that was changed", ["UPDATE audit_log SET detail = '{\"n\":9}' WHERE sequence = 3"], 3],
+    [
+      "a row that was changed together with its hash, at the row after it",
+      ["UPDATE audit_log SET actor = 'cli:eve' WHERE sequence = 3", NEW_HASH],
+      4,
+    ],
+    ["a row that is missing in the middle", ["DELETE FROM audit_log WHERE sequence = 3"], 4],
+    ["the first row missing", ["DELETE FROM audit_log WHERE sequence = 1"], 2],
+    [
+      "a row that was taken out and the others numbered anew",
+      [
+        "DELETE FROM audit_log WHERE sequence = 3",
+        "UPDATE audit_log SET sequence = -sequence WHERE sequence > 3",
+        "UPDATE audit_log SET sequence = -sequence - 1 WHERE sequence < 0",
+      ],
+      3,
+    ],
+    ["an end that was cut off", ["DELETE FROM audit_log WHERE sequence > 3"], 5],
+    ["a log that was emptied", ["DELETE FROM audit_log"], 5],
+  ])("names where the audit log breaks: %s", async (_what, statements, sequence) => {
+    await plant(...statements);
+    const found = (await checkBooks(test.database)).find(({ rule }) => rule === "audit_broken");
+    expect(Number(found?.rows[0]?.["sequence"])).toBe(sequence);
+  });
+
+  it("cannot name an end that was cut off together with the head, but a head that was noted down can", async () => {
+    const head = await readAuditHead(test.database);
+    expect(await isInAuditLog(test.database, head.hash)).toBe(true);
+    await plant(
+      "DELETE FROM audit_log WHERE sequence > 3",
+      "UPDATE audit_head SET (sequence, hash) = (SELECT sequence, hash FROM audit_log WHERE sequence = 3)",
+    );
+    expect(await broken()).not.toContain("audit_broken");
+    expect(await isInAuditLog(test.database, head.hash)).toBe(false);
   });
 
   for (const [rule, statements] of Object.entries(PLANTED)) {

@@ -48,7 +48,7 @@ export async function answerRequest(
   const box = route.hasSecretAnswer === true ? sealed(parts.secretBox) : clear;
   const kept = await answerOnce(
     database,
-    { merchantId: caller.merchantId, key: idempotencyKey, requestHash: hashRequest(route, request) },
+    { merchantId: caller.merchantId, key: idempotencyKey, requestHash: hashRequest(route, caller, request) },
     async (tx) => {
       const sent = await handle(joinTransaction(database, tx));
       return { status: sent.status, response: box.close(sent.text ?? "") };
@@ -62,11 +62,15 @@ function toSent(answer: { status: number; body: unknown }): SentAnswer {
   return { status: answer.status, text: answer.body === undefined ? null : JSON.stringify(answer.body) };
 }
 
-/** Over what was read, not over the bytes: the same request may be written with other spaces or another order of keys. */
-function hashRequest(route: Route, request: RawRequest): Buffer {
+/**
+ * Over what was read, not over the bytes: the same request may be written with other spaces or another order of keys.
+ * What operators ask for depends on who they are: one is never answered with what another was told.
+ */
+function hashRequest(route: Route, { keyId }: Caller, request: RawRequest): Buffer {
   const { params, query, body } = request;
+  const who = route.operatorOnly === true ? [keyId] : [];
   return createHash("sha256")
-    .update(JSON.stringify([route.method, route.path, params, query, body]))
+    .update(JSON.stringify([route.method, route.path, params, query, body, ...who]))
     .digest();
 }
 

@@ -57,6 +57,10 @@ export const userId = z.string().regex(USER_ID, { error: USER_ID_RULE }).meta({
   maxLength: 200,
 });
 
+/** What people write beside what they do. */
+export const NOTE = /^[^\p{Cs}\0]{1,500}$/u;
+export const NOTE_RULE = "must be 1 to 500 characters";
+
 /** An id of ours; what cannot be one is unknown, like one that nobody has. */
 export const id = z.string().regex(/^[\w-]{1,64}$/, { error: "is not an id" });
 

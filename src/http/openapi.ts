@@ -66,6 +66,7 @@ function describeRoute(route: Route, components: Map<string, unknown>): Json {
   ]);
   return {
     summary: route.summary,
+    ...(route.operatorOnly === true ? { description: "For the keys of operators alone." } : {}),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined
       ? {}

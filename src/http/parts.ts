@@ -22,6 +22,8 @@ export interface HttpParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Metrics;
+  /** `review.fourEyes` as it is in force: a release or rejection takes two operators. */
+  readonly fourEyes: () => boolean;
   /** Seals endpoint secrets. */
   readonly secretBox: SecretBox;
   /** What an endpoint missed while it was disabled is due now. A hint: losing it costs a sweep. */

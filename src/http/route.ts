@@ -4,7 +4,7 @@ import type { Database } from "../db/database.ts";
 import type { Caller } from "../merchants/api-key-store.ts";
 
 export interface RouteRequest<Params, Query, Body> {
-  /** Whose key it was; everything the route touches is this merchant's. */
+  /** Whose key it was; all that a route touches is this merchant's, unless it is for operators alone. */
   readonly caller: Caller;
   readonly params: Params;
   readonly query: Query;
@@ -27,6 +27,8 @@ export interface Route<Params = unknown, Query = unknown, Body = unknown> {
   /** As OpenAPI writes it: `/v1/deposits/{id}`. */
   readonly path: string;
   readonly summary: string;
+  /** For operators' keys alone, of whichever merchant. */
+  readonly operatorOnly?: boolean;
   readonly params?: z.ZodType<Params>;
   readonly query?: z.ZodType<Query>;
   readonly body?: z.ZodType<Body>;

@@ -11,6 +11,7 @@ import { PROBLEM_CONTENT_TYPE, type Problem, problemOf, problemOfError } from ".
 import { readIdempotencyKey } from "./read-request.ts";
 import type { Route } from "./route.ts";
 import { addressRoutes } from "./routes/addresses.ts";
+import { adminRoutes } from "./routes/admin.ts";
 import { deliveryRoutes } from "./routes/deliveries.ts";
 import { depositRoutes } from "./routes/deposits.ts";
 import { endpointActionRoutes } from "./routes/endpoint-actions.ts";
@@ -78,6 +79,7 @@ export function buildServer(parts: HttpParts): FastifyInstance {
     ...eventRoutes,
     ...seenPaymentRoutes,
     ...userRoutes,
+    ...adminRoutes(parts),
   ];
   addBodyDeadline(server, parts.clock);
   for (const route of routes) addRoute(server, route, parts);
@@ -100,6 +102,8 @@ function addRoute(server: FastifyInstance, route: Route, parts: HttpParts): void
     // Before the body is read: who has no key sends us no bodies.
     onRequest: async (request) => {
       request.caller = await authenticate(parts.database, request.headers.authorization);
+      if (route.operatorOnly === true && !request.caller.operator)
+        throw new InputError("forbidden", "This is for the keys of operators");
     },
     handler: async (request, reply) => {
       if (request.caller === null) throw new InputError("unauthorized", "The API key is missing");

@@ -43,11 +43,24 @@ describe("an API key", () => {
       keyId: apiKey.id,
       merchantId: merchant.id,
       operator: false,
+      operatorName: null,
     });
     expect(await authenticateApiKey(db.database, second.key)).toMatchObject({
       keyId: second.id,
       operator: true,
+      operatorName: null,
     });
+  });
+
+  test("of an operator says which person has it, and takes no name that could pass for another", async () => {
+    const { merchant } = await create("Operators");
+    const make = (operatorName: string, operator = true) =>
+      createApiKey(db.database, systemRandom, { merchantId: merchant.id, operator, operatorName });
+    const { key } = await make("ann@shop.example");
+    expect(await authenticateApiKey(db.database, key)).toMatchObject({ operatorName: "ann@shop.example" });
+    for (const name of ["", "Ann", " ann", "ann ", "\u0430nn", "a".repeat(65), "-ann"])
+      await expect(make(name)).rejects.toMatchObject({ code: "invalid_request" });
+    await expect(make("ann", false)).rejects.toMatchObject({ code: "invalid_request" });
   });
 
   test("opens nothing when a single letter of it differs", async () => {

@@ -3,6 +3,7 @@ import type { FastifyInstance } from "fastify";
 import type { HttpParts } from "../http/parts.ts";
 import type { Readiness } from "../http/readiness.ts";
 import { buildServer } from "../http/server.ts";
+import { createApiKey } from "../merchants/api-key-store.ts";
 import { createMerchant } from "../merchants/merchant-store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { type LogFields, type Logger, silentLogger } from "../runtime/logger.ts";
@@ -39,6 +40,8 @@ export interface TestApi {
   call(method: "GET" | "POST" | "PATCH" | "DELETE" | "PUT", path: string, call?: ApiCall): Promise<ApiAnswer>;
   /** Another merchant's key. */
   addMerchant(name: string): Promise<{ id: string; key: string }>;
+  /** An operator's key, of the test merchant. @param name `null`: of nobody in particular */
+  addOperator(name: string | null): Promise<string>;
 }
 
 export const READY: Readiness = {
@@ -63,6 +66,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
     chainIds: [CHAIN_ID],
     allowPrivateTargets: false,
     firstDelayMs: 0,
+    fourEyes: () => false,
     database,
     logger: recordingLogger(log),
     clock: systemClock,
@@ -82,6 +86,10 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
     log,
     server,
     addMerchant,
+    addOperator: async (name) => {
+      const wanted = { merchantId, operator: true, operatorName: name };
+      return (await createApiKey(database, systemRandom, wanted)).key;
+    },
     call: (method, path, call) => inject(server, key, method, path, call),
   };
 }

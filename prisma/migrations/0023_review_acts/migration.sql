@@ -24,9 +24,6 @@ CREATE TABLE review_acts (
   PRIMARY KEY (deposit_id, generation, actor)
 );
 
--- The list of holds, oldest first: it never grows with history.
-CREATE INDEX deposits_held ON deposits (detected_at, id) WHERE status = 'held';
-
 -- Audit log -----------------------------------------------------------------------------------------------
 -- Each row holds the hash of the row before it and its own:
 --

@@ -1,4 +1,5 @@
 /** `rescan` and `chain resume`: an operator's hand on a chain. Both may be used beside the running daemon. */
+import { appendAudit } from "../../audit/audit-store.ts";
 import { FatalError, InputError } from "../../core/errors.ts";
 import { parseAddress } from "../../core/hex.ts";
 import type { Database } from "../../db/database.ts";
@@ -12,6 +13,7 @@ import { type ChainNodes, createChainNodes } from "../../rpc/chain-nodes.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import type { ChainConfig } from "../../runtime/config/config.ts";
 import { systemRandom } from "../../runtime/random.ts";
+import { actingAs } from "../acting.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
 import { type Setup, setUp } from "../setup.ts";
@@ -34,11 +36,18 @@ export async function rescanCommand(
   const only =
     given.address === undefined ? undefined : new Map([[parseAddress(given.address, "--address"), span]]);
   const result = await onChain(options, given.chain, async ({ setup, database, chain, nodes }) => {
+    const actor = await actingAs(setup, database);
     const { assets } = await registerChains(database, [chain], setup.logger);
     const watch = await loadAddressWatch(database, systemRandom);
     const screening = () => setup.config.review.screening;
     const context = ingestContextOf(database, chain, () => assets.get(chain.id) ?? [], watch, screening);
     await restoreVerification(database, nodes);
+    await appendAudit(database, {
+      actor,
+      action: "chain.rescan",
+      subject: `chain:${chain.id}`,
+      detail: { from: Number(span.from), to: Number(span.to), address: given.address ?? null },
+    });
     return rescan({ context, chain, nodes: nodes.backfill, onProgress }, { ...span, only });
   });
   const found = result.deposits.map(({ id, userId, status }) => ({ id, userId, status }));
@@ -58,8 +67,8 @@ export async function resumeChainCommand(
   given: { readonly chain: string; readonly from: string },
 ): Promise<CommandResult> {
   const from = parseBlockNumber(given.from, "--from");
-  const undone = await onChain(options, given.chain, ({ database, nodes }) =>
-    resumeChain({ database, nodes }, from),
+  const undone = await onChain(options, given.chain, async ({ setup, database, nodes }) =>
+    resumeChain({ database, nodes, actor: await actingAs(setup, database) }, from),
   );
   return {
     exitCode: EXIT.done,

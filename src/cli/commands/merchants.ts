@@ -1,7 +1,7 @@
 /** `merchant create`, `key create`, `key revoke`. A key is shown here and never again. */
-import { createApiKey, revokeApiKey } from "../../merchants/api-key-store.ts";
-import { createMerchant, getMerchant } from "../../merchants/merchant-store.ts";
+import { endKey, issueKey, type Keeping, openMerchant } from "../../flow/keep-merchants.ts";
 import { systemRandom } from "../../runtime/random.ts";
+import { actingAs } from "../acting.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
 import { setUp } from "../setup.ts";
@@ -15,9 +15,7 @@ export async function createMerchantCommand(
   options: GlobalOptions,
   wanted: { readonly name: string; readonly operator: boolean },
 ): Promise<CommandResult> {
-  const { merchant, apiKey } = await withDatabase(await setUp(options), (database) =>
-    createMerchant(database, systemRandom, wanted),
-  );
+  const { merchant, apiKey } = await keeping(options, (parts) => openMerchant(parts, wanted));
   return {
     exitCode: EXIT.done,
     json: { merchantId: merchant.id, apiKey: apiKey.key },
@@ -29,24 +27,24 @@ export async function createMerchantCommand(
   };
 }
 
-/** @param wanted.merchant an id or a name @throws {InputError} `not_found` */
+/**
+ * @param wanted.merchant an id or a name
+ * @param wanted.name the operator's, of an operator's key
+ * @throws {InputError} `not_found`, `invalid_request`
+ */
 export async function createKeyCommand(
   options: GlobalOptions,
-  wanted: { readonly merchant: string; readonly operator: boolean },
+  wanted: { readonly merchant: string; readonly operator: boolean; readonly name?: string },
 ): Promise<CommandResult> {
-  const { operator } = wanted;
-  const { merchant, apiKey } = await withDatabase(await setUp(options), async (database) => {
-    const found = await getMerchant(database, wanted.merchant);
-    return {
-      merchant: found,
-      apiKey: await createApiKey(database, systemRandom, { merchantId: found.id, operator }),
-    };
-  });
+  const { name: operatorName = null, ...rest } = wanted;
+  const { merchant, apiKey } = await keeping(options, (parts) => issueKey(parts, { ...rest, operatorName }));
+  const operator = operatorName === null ? {} : { operator: operatorName };
   return {
     exitCode: EXIT.done,
-    json: { keyId: apiKey.id, merchantId: merchant.id, apiKey: apiKey.key },
+    json: { keyId: apiKey.id, merchantId: merchant.id, apiKey: apiKey.key, ...operator },
     text: `${alignColumns([
       ["merchant", merchant.id],
+      ...Object.entries(operator),
       ["key id", apiKey.id],
       ["API key", apiKey.key],
     ])}\n${KEEP_IT}`,
@@ -55,10 +53,20 @@ export async function createKeyCommand(
 
 /** @throws {InputError} `not_found` */
 export async function revokeKeyCommand(options: GlobalOptions, id: string): Promise<CommandResult> {
-  const revoked = await withDatabase(await setUp(options), (database) => revokeApiKey(database, id));
+  const revoked = await keeping(options, (parts) => endKey(parts, id));
   return {
     exitCode: EXIT.done,
     json: { keyId: revoked.id, merchantId: revoked.merchantId, revoked: true },
     text: `The key ${revoked.id} of ${revoked.merchantId} opens nothing any more.`,
   };
+}
+
+async function keeping<Result>(
+  options: GlobalOptions,
+  work: (parts: Keeping) => Promise<Result>,
+): Promise<Result> {
+  const setup = await setUp(options);
+  return withDatabase(setup, async (database) =>
+    work({ database, random: systemRandom, actor: await actingAs(setup, database) }),
+  );
 }

@@ -1,4 +1,5 @@
 /** `verify`: the books against themselves, and deposits against the chain. It reads only, beside the daemon too. */
+import { type AuditHead, isInAuditLog, readAuditHead } from "../../audit/audit-store.ts";
 import { lowerOf } from "../../core/block-number.ts";
 import { InputError } from "../../core/errors.ts";
 import type { Database } from "../../db/database.ts";
@@ -24,6 +25,7 @@ export interface VerifyArguments {
   readonly all: boolean;
   readonly booksOnly: boolean;
   readonly balances: boolean;
+  readonly auditHead?: string;
 }
 
 interface ChainFindings {
@@ -43,6 +45,9 @@ export async function verifyCommand(
   if (!/^\d{1,7}$/.test(given.sample)) {
     throw new InputError("invalid_request", "--sample must be a number of blocks", { value: given.sample });
   }
+  if (given.auditHead !== undefined && !/^[0-9a-f]{64}$/i.test(given.auditHead)) {
+    throw new InputError("invalid_request", "--audit-head must be the hash of a row, 64 hexadecimal digits");
+  }
   const setup = await setUp(options);
   const chains = setup.config.chains.filter(
     ({ id }) => given.chain === undefined || String(id) === given.chain,
@@ -50,18 +55,26 @@ export async function verifyCommand(
   if (chains.length === 0) {
     throw new InputError("invalid_request", `The config has no chain ${given.chain}`, { chain: given.chain });
   }
-  const { breaches, findings } = await withDatabase(setup, async (database) => ({
-    breaches: await checkBooks(database),
+  const { breaches, auditHead, findings } = await withDatabase(setup, async (database) => ({
+    breaches: [...(await checkBooks(database)), ...(await checkHead(database, given.auditHead))],
+    auditHead: await readAuditHead(database),
     findings: given.booksOnly ? [] : await reconcileAll(setup, database, chains, given, onProgress),
   }));
   const isWell = breaches.length === 0 && findings.every(({ differences }) => differences.length === 0);
   return {
     exitCode: isWell ? EXIT.done : EXIT.failed,
     json: JSON.parse(
-      JSON.stringify({ ok: isWell, breaches, chains: findings.map(chainJson) }, withoutBigints),
+      JSON.stringify({ ok: isWell, breaches, auditHead, chains: findings.map(chainJson) }, withoutBigints),
     ),
-    text: [booksText(breaches), ...findings.map(chainText)].join("\n"),
+    text: [booksText(breaches), auditText(auditHead), ...findings.map(chainText)].join("\n"),
   };
+}
+
+/** A log whose end was cut off and whose head was mended to fit still cannot hold a row that was noted down elsewhere. */
+async function checkHead(database: Database, hash: string | undefined): Promise<Breach[]> {
+  if (hash === undefined || (await isInAuditLog(database, hash))) return [];
+  const says = "The head that was noted down is a row of the audit log";
+  return [{ rule: "audit_head_gone", says, rows: [{ hash }], isMore: false }];
 }
 
 async function reconcileAll(
@@ -161,6 +174,10 @@ function chainText(findings: ChainFindings): string {
 
 function chainJson({ drift, ...findings }: ChainFindings): object {
   return { ...findings, balances: drift === null ? null : driftJson(drift) };
+}
+
+function auditText({ sequence, hash }: AuditHead): string {
+  return `The audit log has ${sequence} rows; its head is ${hash}.`;
 }
 
 function blocksText({ chainId, blockCount, differences }: ChainFindings): string {

@@ -9,7 +9,7 @@ import type { Debit } from "../../ledger/debit-store.ts";
 import { listUserBalances } from "../../ledger/ledger-store.ts";
 import { balancesShape, type DebitBody, debitShape } from "../answers.ts";
 import { balancesBody } from "../balances-body.ts";
-import { address, userId } from "../inputs.ts";
+import { address, NOTE, NOTE_RULE, userId } from "../inputs.ts";
 import { type Route, route } from "../route.ts";
 
 const showBalances = route({
@@ -37,7 +37,7 @@ const debit = route({
     amount: z.string().describe("A decimal number in the currency."),
     note: z
       .string()
-      .regex(/^[^\p{Cs}\0]{1,500}$/u, { error: "must be 1 to 500 characters" })
+      .regex(NOTE, { error: NOTE_RULE })
       .meta({ minLength: 1, maxLength: 500, pattern: undefined })
       .nullable()
       .default(null),

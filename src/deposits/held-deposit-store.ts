@@ -9,6 +9,8 @@ export interface Hold {
   readonly cursorNumber: bigint;
   readonly merchantName: string;
   readonly heldAt: Date;
+  /** What held it, a sentence each, the gravest first. */
+  readonly findings: readonly string[];
 }
 
 export interface HoldFilter {
@@ -17,15 +19,21 @@ export interface HoldFilter {
   readonly after?: { readonly detectedAt: Date; readonly id: string } | undefined;
 }
 
+interface HoldRow extends DepositRow {
+  cursor_number: bigint;
+  merchant_name: string;
+  held_at: Date | null;
+  findings: string[] | null;
+}
+
 /** Those that wait longest first. */
 export async function listHolds(sql: Sql, { limit, after }: HoldFilter): Promise<Hold[]> {
-  const rows = await sql.query<
-    DepositRow & { cursor_number: bigint; merchant_name: string; held_at: Date | null }
-  >(
-    `SELECT ${DEPOSIT_COLUMNS}, c.cursor_number, m.name AS merchant_name, e.created_at AS held_at
+  const rows = await sql.query<HoldRow>(
+    `SELECT ${DEPOSIT_COLUMNS}, c.cursor_number, m.name AS merchant_name, e.created_at AS held_at, h.findings
      FROM deposits d JOIN chains c ON c.chain_id = d.chain_id JOIN merchants m ON m.id = d.merchant_id
      LEFT JOIN assets a ON a.id = d.asset_id
      LEFT JOIN events e ON e.deposit_id = d.id AND e.sequence = d.sequence
+     LEFT JOIN deposit_holds h ON h.deposit_id = d.id AND h.generation = d.generation
      WHERE d.status = 'held' AND (d.detected_at, d.id) > (coalesce($1, '-infinity'::timestamptz), $2)
      ORDER BY d.detected_at, d.id LIMIT $3`,
     [after?.detectedAt ?? null, after?.id ?? "", limit],
@@ -35,6 +43,7 @@ export async function listHolds(sql: Sql, { limit, after }: HoldFilter): Promise
     cursorNumber: row.cursor_number,
     merchantName: row.merchant_name,
     heldAt: row.held_at ?? row.detected_at,
+    findings: row.findings ?? [],
   }));
 }
 
