@@ -10,6 +10,8 @@ import { authenticateApiKey } from "../merchants/api-key-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
 import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createDatabase, createTestDatabase, dropDatabase, type TestDatabase } from "../testing/database.ts";
+import { MERCHANT_ID } from "../testing/factory.ts";
+import { createTestHolds } from "../testing/holds.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const NODE_URL = "http://127.0.0.1:1/v3/s3cr3t";
@@ -330,12 +332,78 @@ describe("importing addresses", () => {
   });
 });
 
+describe("holds", () => {
+  test("are listed, released by two operators whose keys are in the environment, and written into the audit log", async () => {
+    const own = await createTestDatabase();
+    try {
+      const holds = await createTestHolds(own);
+      const [held, other] = [await holds.hold(), await holds.hold()];
+      const file = await configFile("holds.yaml", { database: { url: own.url }, review: { fourEyes: true } });
+      const config = ["--config", file, "--json"];
+      const keyOf = async (...args: string[]) => {
+        const made = await depositd(["key", "create", MERCHANT_ID, ...args, ...config]);
+        return { DEPOSITD_OPERATOR_KEY: (JSON.parse(made.stdout) as { apiKey: string }).apiKey };
+      };
+      const ann = await keyOf("--operator", "--name", "ann");
+      const bob = await keyOf("--operator", "--name", "bob");
+      const release = (env: Record<string, string>, ...more: string[]) =>
+        depositd(["hold", "release", held.id, "--note", "known", ...more, ...config], env);
+
+      const unnamed = await release({});
+      expect(unnamed).toMatchObject({ exitCode: 1, stdout: "" });
+      expect(JSON.parse(unnamed.stderr)).toMatchObject({ error: { code: "operator_required" } });
+      expect((await release(await keyOf())).stderr).toContain("forbidden");
+      expect(JSON.parse((await release(ann)).stdout)).toMatchObject({ outcome: "proposed" });
+      expect((await release(ann)).stderr).toContain("second_operator_required");
+
+      const listed = await depositd(["hold", "list", "--config", file]);
+      expect(listed.stdout).toMatch(new RegExp(`^${held.id} .* release by operator:ann$`, "m"));
+      const status = await depositd(["status", ...config]);
+      expect(JSON.parse(status.stdout)).toMatchObject({
+        holds: [{ depositId: held.id, proposals: [{ actor: "operator:ann" }] }, { depositId: other.id }],
+      });
+
+      expect((await release(bob, "--sequence", "1")).stderr).toContain("deposit_changed");
+      expect(JSON.parse((await release(bob)).stdout)).toMatchObject({ outcome: "released", isNew: true });
+      expect(JSON.parse((await release(ann)).stdout)).toMatchObject({ outcome: "released", isNew: false });
+      const reject = await depositd(["hold", "reject", held.id, "--note", "no", ...config], ann);
+      expect(reject.exitCode).toBe(1);
+      expect(reject.stderr).toContain("review_decided");
+      expect((await depositd(["hold", "release", held.id, ...config])).exitCode).toBe(2);
+      expect((await depositd(["hold", "release", held.id, "--note", "", ...config])).exitCode).toBe(2);
+
+      const log = await depositd(["audit", "list", ...config]);
+      const { items } = JSON.parse(log.stdout) as {
+        items: { actor: string; action: string; hash: string }[];
+      };
+      expect(items.map(({ actor, action }) => `${actor.replace(/^cli:.*/, "cli:…")} ${action}`)).toEqual([
+        ...Array(3).fill("cli:… key.create"),
+        "operator:ann deposit.propose_release",
+        "operator:bob deposit.release",
+      ]);
+      const head = items.at(-1)?.hash ?? "";
+      const verify = (...more: string[]) => depositd(["verify", "--books-only", ...more, ...config]);
+      const well = await verify("--audit-head", items[1]?.hash ?? "");
+      expect(well.exitCode).toBe(0);
+      expect(JSON.parse(well.stdout)).toMatchObject({ ok: true, auditHead: { sequence: 5, hash: head } });
+      const gone = await verify("--audit-head", "ab".repeat(32));
+      expect(gone.exitCode).toBe(1);
+      expect(JSON.parse(gone.stdout)).toMatchObject({ breaches: [{ rule: "audit_head_gone" }] });
+      expect((await verify("--audit-head", "last")).exitCode).toBe(2);
+    } finally {
+      await own.drop();
+    }
+  }, 180_000);
+});
+
 describe("verify", () => {
   test("tells that the books hold, and exits with 1 and the rows when they do not", async () => {
     const args = ["verify", "--books-only", "--config", await configFile("verify.yaml")];
     const well = await depositd(args);
     expect(well).toMatchObject({ exitCode: 0, stderr: "" });
-    expect(well.stdout).toMatch(/^The books hold: \d+ rules, none broken\.\n$/);
+    expect(well.stdout).toMatch(
+      /^The books hold: \d+ rules, none broken\.\nThe audit log has \d+ rows; its head is [0-9a-f]{64}\.\n$/,
+    );
 
     await db.database.query(
       `WITH c AS (INSERT INTO chains (chain_id, name) VALUES (9, 'nine') RETURNING chain_id),

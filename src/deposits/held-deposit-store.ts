@@ -30,12 +30,13 @@ interface HoldRow extends DepositRow {
 export async function listHolds(sql: Sql, { limit, after }: HoldFilter): Promise<Hold[]> {
   const rows = await sql.query<HoldRow>(
     `SELECT ${DEPOSIT_COLUMNS}, c.cursor_number, m.name AS merchant_name, e.created_at AS held_at, h.findings
-     FROM deposits d JOIN chains c ON c.chain_id = d.chain_id JOIN merchants m ON m.id = d.merchant_id
+     FROM waiting_deposits w JOIN deposits d ON d.id = w.deposit_id
+     JOIN chains c ON c.chain_id = d.chain_id JOIN merchants m ON m.id = d.merchant_id
      LEFT JOIN assets a ON a.id = d.asset_id
      LEFT JOIN events e ON e.deposit_id = d.id AND e.sequence = d.sequence
      LEFT JOIN deposit_holds h ON h.deposit_id = d.id AND h.generation = d.generation
-     WHERE d.status = 'held' AND (d.detected_at, d.id) > (coalesce($1, '-infinity'::timestamptz), $2)
-     ORDER BY d.detected_at, d.id LIMIT $3`,
+     WHERE w.status = 'held' AND (w.detected_at, w.deposit_id) > (coalesce($1, '-infinity'::timestamptz), $2)
+     ORDER BY w.detected_at, w.deposit_id LIMIT $3`,
     [after?.detectedAt ?? null, after?.id ?? "", limit],
   );
   return rows.map((row) => ({

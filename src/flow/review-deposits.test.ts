@@ -74,6 +74,7 @@ describe("a release", () => {
       sequence: 2,
       chainId: CHAIN_ID,
       amountBaseUnits: "100",
+      fourEyes: false,
     });
 
     const again = await review("release", held.id, root);

@@ -100,7 +100,7 @@ export async function reviewDeposit(
     await putReviewAct(tx, deposit, request);
     const isProposal = fourEyes && others.length === 0;
     const done = isProposal ? { deposit, deliveryCount: 0 } : await carryOut(tx, deposit, request.act, at);
-    await writeAudit(tx, request, deposit, isProposal, others);
+    await writeAudit(tx, request, deposit, { fourEyes, isProposal, others });
     return {
       outcome: isProposal ? "proposed" : WAYS[request.act].outcome,
       isNew: true,
@@ -214,12 +214,17 @@ async function carryOut(
   return { deposit: moved[0] ?? held, deliveryCount };
 }
 
+interface Judged {
+  readonly fourEyes: boolean;
+  readonly isProposal: boolean;
+  readonly others: readonly AskedAct[];
+}
+
 async function writeAudit(
   tx: Sql,
   { actor, act, note }: ReviewRequest,
   { id, sequence, chainId, amountBaseUnits }: Deposit,
-  isProposal: boolean,
-  others: readonly AskedAct[],
+  { fourEyes, isProposal, others }: Judged,
 ): Promise<void> {
   await appendAudit(tx, {
     actor,
@@ -230,6 +235,7 @@ async function writeAudit(
       sequence,
       chainId,
       amountBaseUnits: amountBaseUnits.toString(),
+      fourEyes,
       ...(others.length === 0 ? {} : { proposedBy: others.map((each) => each.actor) }),
     },
   });

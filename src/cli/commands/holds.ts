@@ -2,20 +2,14 @@
 import { type AuditRow, listAudit } from "../../audit/audit-store.ts";
 import { InputError } from "../../core/errors.ts";
 import type { Database } from "../../db/database.ts";
-import { type Hold, listHolds } from "../../deposits/held-deposit-store.ts";
 import { reviewDeposit } from "../../flow/review-deposits.ts";
 import { NOTE, NOTE_RULE } from "../../http/inputs.ts";
-import {
-  auditRowBody,
-  type HoldBody,
-  holdBody,
-  type ReviewedBody,
-  reviewedBody,
-} from "../../http/review-answers.ts";
-import { listReviewActs, type ReviewAct } from "../../review/review-act-store.ts";
+import { auditRowBody, type ReviewedBody, reviewedBody } from "../../http/review-answers.ts";
+import type { ReviewAct } from "../../review/review-act-store.ts";
 import { actingAs } from "../acting.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
+import { holdsText, readHolds } from "../hold-list.ts";
 import { setUp } from "../setup.ts";
 import { alignColumns } from "../table.ts";
 import { withDatabase } from "../with-database.ts";
@@ -23,7 +17,7 @@ import { withDatabase } from "../with-database.ts";
 const PER_QUERY = 500;
 
 export async function listHoldsCommand(options: GlobalOptions): Promise<CommandResult> {
-  const items = await withDatabase(await setUp(options), allHolds);
+  const items = await withDatabase(await setUp(options), (database) => readHolds(database));
   return { exitCode: EXIT.done, json: { items }, text: holdsText(items) };
 }
 
@@ -68,21 +62,6 @@ export async function listAuditCommand(
   return { exitCode: EXIT.done, json: { items }, text: auditText(rows) };
 }
 
-async function allHolds(database: Database): Promise<HoldBody[]> {
-  const items: HoldBody[] = [];
-  for (let last: Hold | undefined; ; ) {
-    const after = last === undefined ? undefined : last.deposit;
-    const page = await listHolds(database, { limit: PER_QUERY, after });
-    const acts = await listReviewActs(
-      database,
-      page.map(({ deposit }) => deposit),
-    );
-    items.push(...page.map((hold) => holdBody(hold, acts.get(hold.deposit.id) ?? [])));
-    last = page.at(-1);
-    if (page.length < PER_QUERY) return items;
-  }
-}
-
 async function readLog(database: Database, after: bigint, limit: number): Promise<AuditRow[]> {
   const rows: AuditRow[] = [];
   for (let from = after; rows.length < limit; ) {
@@ -93,24 +72,6 @@ async function readLog(database: Database, after: bigint, limit: number): Promis
     from = last.sequence;
   }
   return rows;
-}
-
-function holdsText(items: readonly HoldBody[]): string {
-  if (items.length === 0) return "Nothing is held.";
-  const rows = items.map(({ deposit, merchantName, heldAt, proposals }) => [
-    deposit.id,
-    String(deposit.sequence),
-    merchantName,
-    deposit.userId,
-    `${deposit.amount ?? deposit.amountBaseUnits} ${deposit.currency ?? ""}`.trim(),
-    deposit.reason ?? "-",
-    heldAt,
-    proposals.map(({ actor, act }) => `${act} by ${actor}`).join(", ") || "-",
-  ]);
-  return alignColumns([
-    ["DEPOSIT", "SEQUENCE", "MERCHANT", "USER", "AMOUNT", "REASON", "SINCE", "PROPOSED"],
-    ...rows,
-  ]);
 }
 
 function reviewedText({ outcome, isNew, deposit }: ReviewedBody, act: ReviewAct): string {

@@ -2,6 +2,7 @@
 
 import { finalityWarnings } from "../../flow/finality-warnings.ts";
 import { chainNotes } from "../../http/chain-notes.ts";
+import type { HoldBody } from "../../http/review-answers.ts";
 import {
   countDeliveriesInFlight,
   countDepositsInFlight,
@@ -20,13 +21,17 @@ import { listReportedNodes, type ReportedNode } from "../../scanner/node-state-s
 import { catchUpPace, paceText } from "../catch-up-pace.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
+import { holdsText, readHolds } from "../hold-list.ts";
 import { setUp } from "../setup.ts";
 import { alignColumns } from "../table.ts";
 import { withDatabase } from "../with-database.ts";
 
+/** Those that wait longest; `hold list` has all of them. */
+const SHOWN_HOLDS = 10;
+
 export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
   const setup = await setUp(options);
-  const [chains, nodes, deposits, deliveries, endpoints, rescans, seen] = await withDatabase(
+  const [chains, nodes, deposits, deliveries, endpoints, rescans, seen, holds] = await withDatabase(
     setup,
     (database) =>
       Promise.all([
@@ -37,6 +42,7 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
         countEndpoints(database),
         countLiveRescans(database),
         countSeenPayments(database),
+        readHolds(database, SHOWN_HOLDS),
       ]),
   );
   const status = {
@@ -46,12 +52,14 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
     seenPayments: seen.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     deliveries: { ...deliveries, oldestCreatedAt: deliveries.oldestCreatedAt?.toISOString() ?? null },
     endpoints,
+    holds: holds.map(holdStatus),
     rescans: rescans.map((each) => ({ ...each, oldestCreatedAt: each.oldestCreatedAt.toISOString() })),
   };
   const parts = [
     chainsText(status.chains),
     ...nodesText(nodes),
     depositsText(deposits),
+    ...(holds.length === 0 ? [] : [holdsText(holds)]),
     ...seenText(seen),
     deliveriesText(deliveries),
     endpointsText(endpoints),
@@ -59,6 +67,11 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
   ];
   const text = parts.join("\n\n");
   return { exitCode: EXIT.done, json: status, text };
+}
+
+function holdStatus({ deposit, heldAt, proposals }: HoldBody) {
+  const { id: depositId, chainId, merchantId, reason } = deposit;
+  return { depositId, chainId, merchantId, reason, heldAt, proposals };
 }
 
 function chainStatus(chain: ChainState, config: Config) {
