@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checksumAddress } from "../core/hex.ts";
 import { listUserBalances } from "../ledger/ledger-store.ts";
 import { type HoldRules, holdRulesOf } from "../review/hold-rules.ts";
-import { listFindings } from "../review/hold-store.ts";
 import type { ReviewConfig, ScreeningConfig } from "../runtime/config/config.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { addressOf, CHAIN_ID, MERCHANT_ID, transferOf, USDT } from "../testing/factory.ts";
@@ -43,12 +42,12 @@ const pay = (tx: string, given: Partial<Parameters<typeof transferOf>[0]> = {}) 
   transferOf({ to: alice, tx, ...given });
 
 const settle = (rules: HoldRules | null) => settleDeposits(test.database, CHAIN_ID, undefined, rules);
-const findings = async () => {
-  const each = (await chain.deposits()).map(({ id, generation }) =>
-    listFindings(test.database, id, generation),
-  );
-  return (await Promise.all(each)).flat();
-};
+const findings = async () =>
+  (
+    await test.database.query<{ findings: string[] }>(
+      "SELECT findings FROM deposit_holds ORDER BY deposit_id",
+    )
+  ).flatMap((hold) => hold.findings);
 const eventTypes = async () =>
   (
     await test.database.query<{ type: string; body: string }>(

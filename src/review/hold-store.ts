@@ -21,12 +21,3 @@ export async function insertHolds(
     ],
   );
 }
-
-/** What held a deposit in an inclusion, a sentence each, the gravest first; empty when nothing did. */
-export async function listFindings(sql: Sql, depositId: string, generation: number): Promise<string[]> {
-  const [row] = await sql.query<{ findings: string[] }>(
-    "SELECT findings FROM deposit_holds WHERE deposit_id = $1 AND generation = $2",
-    [depositId, generation],
-  );
-  return row?.findings ?? [];
-}
