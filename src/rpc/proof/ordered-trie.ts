@@ -6,13 +6,14 @@
  * the leaves up, in one buffer that holds no more than one item and the branches above it.
  */
 import { bytesToHex, type Hash } from "../../core/hex.ts";
+import { digitAt } from "./decode-hex.ts";
 import {
   closeList,
   closeString,
   hashSince,
   type RlpWriter,
+  writeByte,
   writeBytes,
-  writeData,
   writeEmpty,
 } from "./rlp.ts";
 
@@ -49,7 +50,7 @@ function writeNode(trie: Trie, from: number, to: number, depth: number): void {
   if (to - from === 1) {
     trie.writeItem(writer, key.index);
     closeString(writer, since);
-    writePath(writer, key.path.slice(depth), true);
+    writePath(writer, key.path, depth, key.path.length, true);
     closeList(writer, since);
     return;
   }
@@ -60,7 +61,7 @@ function writeNode(trie: Trie, from: number, to: number, depth: number): void {
     return;
   }
   writeReference(trie, from, to, depth + common);
-  writePath(writer, key.path.slice(depth, depth + common), false);
+  writePath(writer, key.path, depth, depth + common, false);
   closeList(writer, since);
 }
 
@@ -94,11 +95,19 @@ function writeReference(trie: Trie, from: number, to: number, depth: number): vo
   writeBytes(writer, hash);
 }
 
-/** Hex-prefix encoding (appendix C): the first digit says whether a leaf follows and whether the path is odd. */
-function writePath(writer: RlpWriter, path: string, isLeaf: boolean): void {
-  const isOdd = path.length % 2 === 1;
-  const prefix = isLeaf ? (isOdd ? "3" : "20") : isOdd ? "1" : "00";
-  writeData(writer, `0x${prefix}${path}`, "path");
+/**
+ * The digits of the path from `from` to `to`, in hex-prefix encoding (appendix C): the first digit says whether a leaf
+ * follows and whether they are odd, in which case the second is the first of them.
+ */
+function writePath(writer: RlpWriter, path: string, from: number, to: number, isLeaf: boolean): void {
+  const since = writer.size;
+  const isOdd = (to - from) % 2 === 1;
+  const pairsFrom = isOdd ? from + 1 : from;
+  for (let at = to - 2; at >= pairsFrom; at -= 2)
+    writeByte(writer, digitAt(path, at) * 16 + digitAt(path, at + 1));
+  const kind = isLeaf ? 2 : 0;
+  writeByte(writer, isOdd ? (kind + 1) * 16 + digitAt(path, from) : kind * 16);
+  closeString(writer, since);
 }
 
 function commonLength(first: string, last: string, depth: number): number {
