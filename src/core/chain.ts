@@ -49,7 +49,20 @@ export type TransferSource = "value" | `log:${number}` | `trace:${string}` | `wi
 export interface BlockTransfers {
   readonly block: BlockHeader;
   readonly verification: BlockVerification;
+  readonly transfers: TransferList;
+}
+
+/** As it comes from its block. */
+export interface ListedTransfers extends BlockTransfers {
   readonly transfers: readonly Transfer[];
+}
+
+/** Transfers in the order of their block: an array of them, or packed until somebody looks at one. */
+export interface TransferList {
+  readonly length: number;
+  filter(isWanted: (transfer: Transfer) => boolean): Transfer[];
+  /** Where they are packed: the recipients, 20 bytes each, in the same order. */
+  readonly recipients?: Uint8Array;
 }
 
 /**

@@ -3,6 +3,7 @@ import type { BlockHeader } from "../core/chain.ts";
 import type { BlockClaim } from "../rpc/block-claims.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { LogFields } from "../runtime/logger.ts";
+import type { PackedTransfers } from "./pack-transfers.ts";
 
 /** What a thread begins with. */
 export interface FetchedChain
@@ -25,7 +26,6 @@ export type FromThread =
 /** Checked and proved, and not judged yet: its `verification` says nothing. */
 export interface ClaimedBlock {
   readonly header: BlockHeader;
-  /** As `packTransfers` packs them. */
-  readonly transfers: string;
+  readonly transfers: PackedTransfers;
   readonly claim: BlockClaim;
 }

@@ -1,12 +1,14 @@
 import { expect, it } from "vitest";
+import { createAddressTable } from "../matcher/address-table.ts";
+import { matchTransfers } from "../matcher/match-transfers.ts";
 import { addressOf, transferOf, USDT } from "../testing/factory.ts";
-import { packTransfers, unpackTransfers } from "./pack-transfers.ts";
+import { packedList, packTransfers } from "./pack-transfers.ts";
 
 const to = addressOf("alice");
 const transfers = [
   transferOf({ to, tx: "1" }),
   transferOf({ to, tx: "2", source: "log:3", token: USDT, amountBaseUnits: 2n ** 256n - 1n }),
-  transferOf({ to, tx: "3", source: "trace:0.2.1" }),
+  transferOf({ to: addressOf("bob"), tx: "3", source: "trace:0.2.1" }),
   { ...transferOf({ to, tx: "4", source: "withdrawal:17" }), txHash: null, sender: null },
 ];
 
@@ -14,9 +16,23 @@ it.each([
   ["none", []],
   ["one of each source", transfers],
 ])("unpacks what was packed: %s", (_what, given) => {
-  expect(unpackTransfers(packTransfers(given))).toEqual(given);
+  const packed = packedList(structuredClone(packTransfers(given)));
+  expect(packed.length).toBe(given.length);
+  expect(packed.filter(() => true)).toEqual(given);
+});
+
+it("is matched as if it were not packed", () => {
+  const table = createAddressTable(Buffer.alloc(16, 7));
+  const packed = packedList(packTransfers(transfers));
+  expect(matchTransfers(packed, table)).toEqual([]);
+  table.add(addressOf("bob"));
+  expect(matchTransfers(packed, table)).toEqual([transfers[2]]);
+  table.add(to);
+  expect(matchTransfers(packed, table)).toEqual(transfers);
 });
 
 it("refuses a text that was cut off", () => {
-  expect(() => unpackTransfers(packTransfers(transfers).slice(0, -1))).toThrow(RangeError);
+  const { text, ...rest } = packTransfers(transfers);
+  const cut = packedList({ ...rest, text: text.subarray(0, -1) });
+  expect(() => cut.filter(() => true)).toThrow(RangeError);
 });

@@ -10,7 +10,7 @@ import { type FetchAheadOptions, fetchAhead } from "../scanner/fetch-ahead.ts";
 import type { ClaimedBlock } from "./fetch-messages.ts";
 import type { FetchThreads } from "./fetch-threads.ts";
 import type { FollowerParts } from "./follower-parts.ts";
-import { unpackTransfers } from "./pack-transfers.ts";
+import { packedList, packTransfers } from "./pack-transfers.ts";
 
 /** Below this many blocks threads are not worth their start. */
 const WORTH_THREADS = 200n;
@@ -62,7 +62,9 @@ async function readHere(
   number: bigint,
   signal: AbortSignal,
 ): Promise<BlockTransfers> {
-  return extractTransfers(await nodes.backfill.blockByNumber(number, signal), ingest.nativeSource);
+  const fetched = await nodes.backfill.blockByNumber(number, signal);
+  const { transfers, ...block } = extractTransfers(fetched, ingest.nativeSource);
+  return { ...block, transfers: packedList(packTransfers(transfers)) };
 }
 
 /** `null` when no thread could get it, or what it got is refused. */
@@ -83,7 +85,7 @@ function judged(
 ): BlockTransfers | null {
   try {
     const level = verification.judge(claim.node, header.number, claim.proof);
-    return { block: header, verification: level, transfers: unpackTransfers(transfers) };
+    return { block: header, verification: level, transfers: packedList(transfers) };
   } catch (rawError) {
     // The refusal is counted; the nodes are asked once more, and the one that tells the same is remembered for it.
     if (rawError instanceof AnswerRefused) return null;

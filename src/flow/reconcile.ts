@@ -3,7 +3,7 @@
  * fetched and searched anew, from a node of the caller's choice, and looked up in the addresses as they are now.
  */
 import type { KnownAsset } from "../core/asset.ts";
-import type { BlockTransfers, Transfer } from "../core/chain.ts";
+import type { ListedTransfers, Transfer } from "../core/chain.ts";
 import { depositId } from "../core/deposit-id.ts";
 import type { Address } from "../core/hex.ts";
 import type { Database } from "../db/database.ts";
@@ -55,7 +55,7 @@ export async function reconcileBlocks(
 
 async function compareBlock(
   parts: ReconcileParts,
-  { block, transfers }: BlockTransfers,
+  { block, transfers }: ListedTransfers,
 ): Promise<Difference[]> {
   const { database, chain } = parts;
   const idOf = (transfer: Transfer) => depositId(chain.id, transfer.txHash, transfer.source);

@@ -29,6 +29,8 @@ export interface AddressTable {
    * @param offset where they begin: 2 after `0x`; 26 in a topic, whose last 20 bytes are the address
    */
   mayContain(hex: string, offset?: number): boolean;
+  /** @param packed as for `addPacked` */
+  mayContainAny(packed: Uint8Array): boolean;
 }
 
 /** Linear probing stays within a cache line or two up to here. */
@@ -61,6 +63,7 @@ export function createAddressTable(seed: Uint8Array): AddressTable {
     size += 1;
     if (size > countOf(slots) * MAX_LOAD) makeRoom(Math.ceil(countOf(slots) * GROWTH));
   };
+  const hasWords = () => has(slots, mix(words, keys, HIGH_LANE), lowLane(words, keys));
   return {
     get size() {
       return size;
@@ -73,8 +76,7 @@ export function createAddressTable(seed: Uint8Array): AddressTable {
       addWords();
     },
     addPacked: (packed) => {
-      if (packed.length % BYTES_PER_ADDRESS !== 0)
-        throw new RangeError(`${packed.length} bytes are not addresses of ${BYTES_PER_ADDRESS} bytes`);
+      expectWhole(packed);
       for (let at = 0; at < packed.length; at += BYTES_PER_ADDRESS) {
         readBytes(packed, at, words);
         addWords();
@@ -83,9 +85,22 @@ export function createAddressTable(seed: Uint8Array): AddressTable {
     reserve: (count) => makeRoom(Math.ceil((count * SPARE) / MAX_LOAD)),
     mayContain: (hex, offset = 2) => {
       readHex(hex, offset, words);
-      return has(slots, mix(words, keys, HIGH_LANE), lowLane(words, keys));
+      return hasWords();
+    },
+    mayContainAny: (packed) => {
+      expectWhole(packed);
+      for (let at = 0; at < packed.length; at += BYTES_PER_ADDRESS) {
+        readBytes(packed, at, words);
+        if (hasWords()) return true;
+      }
+      return false;
     },
   };
+}
+
+function expectWhole(packed: Uint8Array): void {
+  if (packed.length % BYTES_PER_ADDRESS === 0) return;
+  throw new RangeError(`${packed.length} bytes are not addresses of ${BYTES_PER_ADDRESS} bytes`);
 }
 
 /**

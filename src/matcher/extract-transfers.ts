@@ -11,7 +11,7 @@
  *
  * Nothing of a failed transaction counts, nor does an amount of zero: anybody can emit those in another's name.
  */
-import type { BlockTransfers, NativeSource, Transfer } from "../core/chain.ts";
+import type { ListedTransfers, NativeSource, Transfer } from "../core/chain.ts";
 import type { Address } from "../core/hex.ts";
 import type {
   FetchedBlock,
@@ -26,7 +26,7 @@ const NOBODY: Address = `0x${"0".repeat(40)}`;
 const WEI_PER_GWEI = 1_000_000_000n;
 
 /** In the order of the block: transactions with their value, logs and inner calls; then withdrawals. */
-export function extractTransfers(block: FetchedBlock, nativeSource: NativeSource = "value"): BlockTransfers {
+export function extractTransfers(block: FetchedBlock, nativeSource: NativeSource = "value"): ListedTransfers {
   const transfers: Transfer[] = [];
   for (const [index, transaction] of block.transactions.entries()) {
     const receipt = block.receipts[index];

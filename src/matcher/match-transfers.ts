@@ -1,8 +1,10 @@
 /** Transfers to watched addresses, among all of a block. */
-import type { Transfer } from "../core/chain.ts";
+import type { Transfer, TransferList } from "../core/chain.ts";
 import type { AddressTable } from "./address-table.ts";
 
 /** Every transfer whose recipient may be watched; the database confirms each. None to a watched address is left out. */
-export function matchTransfers(transfers: readonly Transfer[], table: AddressTable): Transfer[] {
+export function matchTransfers(transfers: TransferList, table: AddressTable): Transfer[] {
+  // Most blocks have none, and need not be unpacked.
+  if (transfers.recipients !== undefined && !table.mayContainAny(transfers.recipients)) return [];
   return transfers.filter((transfer) => table.mayContain(transfer.to));
 }

@@ -17,7 +17,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { type Ask, type Asked, isMethodMissing, type JsonRpc, type Told } from "./json-rpc.ts";
 
 /** A node works on the items one by one: more of them would take its other cores away from us. */
-const MOST_TOGETHER = 4;
+const MOST_TOGETHER = 8;
 /** What a node on the same machine, or next to it, has ready. Beyond it a request's own cost does not matter. */
 const LONG_MS = 50;
 const ALONE_AFTER_LONG_MS = 10_000;

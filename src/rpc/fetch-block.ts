@@ -9,7 +9,7 @@ import { AnswerRefused } from "./answer.ts";
 import { type AskedBlock, blockNumberParameter, type CheckedBlock, checkBlock } from "./check-block.ts";
 import { checkReceipts } from "./check-receipts.ts";
 import { checkCallTraces, checkFlatTraces } from "./check-traces.ts";
-import type { CallFrame, FetchedBlock, FetchedReceipt } from "./fetched-block.ts";
+import type { CallFrame, FetchedBlock, FetchedReceipt, Quantity } from "./fetched-block.ts";
 import { type Ask, isMethodMissing } from "./json-rpc.ts";
 import { type BlockProof, proveBlock, type RawBlock } from "./proof/proof-level.ts";
 
@@ -55,19 +55,23 @@ export async function fetchBlockByHash(
   return assemble(source, checkGivenBlock(answer, { hash }), receipts, traces, signal);
 }
 
-/** The block first: receipts by number could be of another branch by then. */
+/**
+ * Its receipts are asked for at once, by the number too: each names its block's hash, so those of another branch are
+ * refused. To wait with them until the hash is known would take as long again, and keep each block's thousands of
+ * strings alive meanwhile.
+ */
 export async function fetchBlockByNumber(
   source: BlockSource,
   number: bigint,
   signal?: AbortSignal,
 ): Promise<FetchedBlock> {
-  const answer = await source.ask("eth_getBlockByNumber", [blockNumberParameter(number), true], signal);
-  const block = checkGivenBlock(answer, { number });
-  const [receipts, traces] = await Promise.all([
-    askReceipts(source, block.header.hash, signal),
-    askTraces(source, block.header.hash, signal),
+  const parameter = blockNumberParameter(number);
+  const [answer, receipts] = await Promise.all([
+    source.ask("eth_getBlockByNumber", [parameter, true], signal),
+    askReceipts(source, parameter, signal),
   ]);
-  return assemble(source, block, receipts, traces, signal);
+  const block = checkGivenBlock(answer, { number });
+  return assemble(source, block, receipts, await askTraces(source, block.header.hash, signal), signal);
 }
 
 /** How much of a block the node's answer proves. Whether that is enough is for another to say. */
@@ -125,14 +129,15 @@ function rawBlock(block: CheckedBlock, receipts: readonly FetchedReceipt[]): Raw
   return { header: answer, transactions, receipts, withdrawals: answer["withdrawals"] };
 }
 
+/** @param block its hash, or its number */
 async function askReceipts(
   source: Pick<BlockSource, "ask" | "abilities">,
-  hash: Hash,
+  block: Hash | Quantity,
   signal?: AbortSignal,
 ): Promise<unknown> {
   if (source.abilities.receipts === "eth_getTransactionReceipt") return ONE_BY_ONE;
   try {
-    return await source.ask("eth_getBlockReceipts", [hash], signal);
+    return await source.ask("eth_getBlockReceipts", [block], signal);
   } catch (rawError) {
     if (!isMethodMissing(rawError)) throw rawError;
     source.abilities.receipts = "eth_getTransactionReceipt";

@@ -1,7 +1,7 @@
 /** Makes the rows and values that tests need: a merchant, assets, blocks with transfers. All deterministic. */
 import { createHash } from "node:crypto";
 import type { Asset, KnownAsset, Threshold } from "../core/asset.ts";
-import type { BlockHeader, BlockTransfers, Transfer } from "../core/chain.ts";
+import type { BlockHeader, ListedTransfers, Transfer } from "../core/chain.ts";
 import type { Address, Hash } from "../core/hex.ts";
 import { UNVERIFIED } from "../core/verification.ts";
 import type { Database } from "../db/database.ts";
@@ -46,7 +46,7 @@ export function transferOf(given: Partial<Transfer> & { to: Address; tx: string 
   };
 }
 
-export function blockWith(block: BlockHeader, transfers: readonly Transfer[] = []): BlockTransfers {
+export function blockWith(block: BlockHeader, transfers: readonly Transfer[] = []): ListedTransfers {
   return { block, verification: UNVERIFIED, transfers };
 }
 
