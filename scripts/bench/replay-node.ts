@@ -33,8 +33,10 @@ const header = await load(file);
 for (const [question, answer] of [...answers]) {
   const [, isFull] = /^eth_getBlockByNumber \["0x[0-9a-f]+",(true|false)\]$/.exec(question) ?? [];
   if (isFull === undefined) continue;
-  const { hash } = JSON.parse(answer.toString()) as { hash: string };
+  const { hash, number } = JSON.parse(answer.toString()) as { hash: string; number: string };
   answers.set(questionKey("eth_getBlockByHash", [hash, isFull === "true"]), answer);
+  const receipts = answers.get(questionKey("eth_getBlockReceipts", [hash]));
+  if (receipts !== undefined) answers.set(questionKey("eth_getBlockReceipts", [number]), receipts);
 }
 
 const urls = await Promise.all(chains().map(serve));

@@ -99,6 +99,26 @@ describe("fetching a block", () => {
     expect(shape(await open().blockByHash(full.hash))).toMatchObject({ header: full, logs: [2, 0, 0, 0] });
   });
 
+  it("asks for receipts by the block's hash where the node does not take a number", async () => {
+    const byHashOnly: lies.Lie = (call) =>
+      String(call.params[0]).length === full.hash.length
+        ? lies.truth(call)
+        : lies.rpcError(-32602, "invalid argument 0: hex string has length 4, want 64")(call);
+    proxy.lie(byHashOnly, { methods: ["eth_getBlockReceipts"] });
+    expect((await open().blockByNumber(full.number)).receipts).toHaveLength(4);
+  });
+
+  it("C4: refuses receipts by number that are of another branch", async () => {
+    const otherBranch = lies.changed((receipts) =>
+      (receipts as { [name: string]: unknown }[]).map((receipt) => ({ ...receipt, blockHash: empty.hash })),
+    );
+    proxy.lie(otherBranch, { methods: ["eth_getBlockReceipts"] });
+    await expect(open({ retry: { rounds: 1 } }).blockByNumber(full.number)).rejects.toMatchObject({
+      code: "node_answer_invalid",
+      message: expect.stringContaining("blockHash does not agree"),
+    });
+  });
+
   it("asks for receipts one by one where the node has no eth_getBlockReceipts, and remembers it", async () => {
     proxy.lie(lies.methodMissing(), { methods: ["eth_getBlockReceipts"] });
     const nodes = open();

@@ -58,7 +58,7 @@ export async function fetchBlockByHash(
 /**
  * Its receipts are asked for at once, by the number too: each names its block's hash, so those of another branch are
  * refused. To wait with them until the hash is known would take as long again, and keep each block's thousands of
- * strings alive meanwhile.
+ * strings alive meanwhile. A node that does not give them by number is asked by hash.
  */
 export async function fetchBlockByNumber(
   source: BlockSource,
@@ -66,11 +66,12 @@ export async function fetchBlockByNumber(
   signal?: AbortSignal,
 ): Promise<FetchedBlock> {
   const parameter = blockNumberParameter(number);
-  const [answer, receipts] = await Promise.all([
+  const [answer, byNumber] = await Promise.all([
     source.ask("eth_getBlockByNumber", [parameter, true], signal),
-    askReceipts(source, parameter, signal),
+    askReceipts(source, parameter, signal).catch(() => null), // by hash it is told what is wrong
   ]);
   const block = checkGivenBlock(answer, { number });
+  const receipts = byNumber ?? (await askReceipts(source, block.header.hash, signal));
   return assemble(source, block, receipts, await askTraces(source, block.header.hash, signal), signal);
 }
 
