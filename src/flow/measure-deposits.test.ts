@@ -159,7 +159,13 @@ const makeDue = () =>
 
 describe("a deposit whose balance counts", () => {
   it("E1: is due to no settler before it is measured, whatever its depth and the policy", async () => {
+    await ingestBlocks(
+      context,
+      claimAt(3),
+      [4, 5, 6, 7, 8, 9].map((number) => blockWith(blockOf(number))),
+    );
     await settle();
+    expect((await theDeposit()).status).toBe("pending");
     await applyPolicy(test.database, CHAIN_ID, [
       { ...asset, policy: [{ upToBaseUnits: null, credit: atDepth(1), unlock: atDepth(1) }] },
     ]);

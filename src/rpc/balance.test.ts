@@ -102,6 +102,23 @@ describe("a balance after a block", () => {
     expect((await held(ofAnotherBranch)).kind).toBe("untold");
   });
 
+  it("is unknown where a node that takes no hashes was on another branch, be it before or after", async () => {
+    const otherBranch = lies.changed((block) => ({ ...(block as object), hash: `0x${"ab".repeat(32)}` }));
+    const asOurs: Lie = async (call) => ({ status: 200, body: await call.forward() });
+    for (const turns of [
+      [otherBranch, asOurs],
+      [asOurs, otherBranch],
+    ]) {
+      for (const proxy of [first, second]) {
+        proxy.lie(noHashes);
+        const scope = { methods: ["eth_getBlockByNumber"], times: 1 };
+        for (const turn of turns.toReversed()) proxy.lie(turn, scope);
+      }
+      expect((await held(paid.block)).kind).toBe("untold");
+      for (const proxy of [first, second]) proxy.tellTruth();
+    }
+  });
+
   it("E1: is unknown, and not zero, where the state is pruned; another node is asked for it", async () => {
     first.lie(pruned, { methods: ["eth_call"] });
     expect(await held(paid.block)).toMatchObject({ kind: "told", amountBaseUnits: PAID });
