@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
 import { chainOf } from "../testing/daemon-config.ts";
+import type { TestToken } from "../testing/test-node.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { type Rig, startRig, UNLOCK_DEPTH } from "./rig.ts";
 
@@ -11,11 +12,18 @@ const OTHER_CHAIN = 4242;
 describe("one address on two chains", () => {
   let rig: Rig;
   let other: Anvil;
+  /** Not listed, at the address of the first chain's token. */
+  let twin: TestToken;
+  /** The same currency as there, with other decimals. */
+  let usdt: TestToken;
   beforeAll(async () => {
     other = await startAnvil({ mining: "manual", chainId: OTHER_CHAIN });
     rig = await startRig();
+    twin = await other.deployToken();
+    usdt = await other.deployToken({ decimals: 18 });
+    const tokens = [{ currency: "USDT", address: usdt.address, decimals: 18, minimum: "1" }];
     await rig.daemon.kill("SIGTERM");
-    await rig.daemon.configure({ ...rig.config, chains: [...rig.config.chains, chainOf(other)] });
+    await rig.daemon.configure({ ...rig.config, chains: [...rig.config.chains, chainOf(other, { tokens })] });
     await rig.daemon.start();
   });
   afterAll(async () => {
@@ -26,7 +34,6 @@ describe("one address on two chains", () => {
   it("D11: credits each deposit on its own chain, though transactions and blocks are alike", async () => {
     const alice = await rig.watch("alice");
     // Contracts at the same address, the same sender, amount and nonce: only the chain tells them apart.
-    const twin = await other.deployToken();
     expect(twin.address).toBe(rig.token.address);
     await rig.anvil.sendEth(alice, ETHER, rig.anvil.account(5));
     await other.sendEth(alice, ETHER, other.account(5));
@@ -54,6 +61,24 @@ describe("one address on two chains", () => {
       [OTHER_CHAIN, "3"],
     ]);
     expect(currencies).toMatchObject([{ currency: "ETH", available: "4", locked: "0" }]);
+  });
+
+  it("E2: keeps a currency that has other decimals on another chain, exact per asset and added up", async () => {
+    const carol = await rig.watch("carol");
+    await rig.anvil.transferToken(rig.token, carol, 1_500_000n, rig.anvil.account(2));
+    await other.transferToken(usdt, carol, 2_250_000_000_000_000_001n, other.account(2));
+    await other.mine(UNLOCK_DEPTH);
+    await rig.mineDeep();
+    await waitFor(
+      async () => (await rig.depositsOf("carol")).filter(({ status }) => status === "unlocked").length === 2,
+      { timeoutMs: 45_000, what: "two unlocked deposits" },
+    );
+    const { assets, currencies } = await rig.api.balances("carol");
+    expect(assets.map((asset) => [asset.chainId, asset.decimals, asset.available]).sort()).toEqual([
+      [rig.anvil.chainId, 6, "1.5"],
+      [OTHER_CHAIN, 18, "2.250000000000000001"],
+    ]);
+    expect(currencies).toMatchObject([{ currency: "USDT", available: "3.750000000000000001" }]);
   });
 
   it("D11: takes back on one chain what a reorg removes there, and leaves the other alone", async () => {
