@@ -255,6 +255,20 @@ describe("a token that takes a fee on the way", { timeout: 120_000 }, () => {
     expect(balances.even).toBeGreaterThanOrEqual(3);
   });
 
+  it("E3: is what `doctor` asks its contract for, and its balances where those count", async () => {
+    const { stdout } = await rig.daemon.command("doctor", "--json");
+    expect(stdout).toContain("3, each as its contract says");
+    proxy.lie(pruned, { methods: ["eth_call"] });
+    const { findings } = JSON.parse((await rig.daemon.command("doctor", "--json")).stdout) as {
+      findings: { part: string; level: string; found: string }[];
+    };
+    const told = findings.filter(({ part }) => part.endsWith(" FBL"));
+    expect(told.map(({ level, found }) => [level, found.replace(/:.*/, "")])).toEqual([
+      ["warn", "Its contract does not tell its decimals"],
+      ["fail", "Balances are not told"],
+    ]);
+  });
+
   it("E1: counts by its event once an operator says so, where nobody can tell the balance any more", async () => {
     const kate = await rig.watch("kate");
     proxy.lie(pruned, { methods: ["eth_call"] });

@@ -14,6 +14,7 @@ import {
   type DoctorParts,
   type Finding,
 } from "../doctor-checks.ts";
+import { checkTokenContracts } from "../doctor-tokens.ts";
 import { EXIT } from "../exit-code.ts";
 import { checkReview } from "../sender-list-checks.ts";
 import { setUp } from "../setup.ts";
@@ -32,6 +33,7 @@ export async function doctorCommand(options: GlobalOptions): Promise<CommandResu
       parts.config.chains.map(async (chain) => [
         ...(await checkNodes(chain, parts)),
         ...(await checkMempool(chain, parts)),
+        ...(await checkTokenContracts(chain, parts)),
       ]),
     ),
   ]);
