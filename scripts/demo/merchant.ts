@@ -38,7 +38,8 @@ const PROGRAM = fileURLToPath(new URL("../../examples/merchant/merchant.mjs", im
 
 /** The line it prints for each callback. */
 interface Callback {
-  readonly result: "booked" | "known";
+  /** Passed over: it tells of something else than a deposit. */
+  readonly result: "booked" | "known" | "passed over";
   /** When it happened. */
   readonly timestamp: string;
   readonly data: DepositView;
@@ -60,6 +61,7 @@ export async function startMerchant(
   const told: DepositView[] = [];
   const counts = { booked: 0, known: 0 };
   const take = ({ result, timestamp, data }: Callback) => {
+    if (result === "passed over") return;
     counts[result] += 1;
     if (result === "known") return;
     told.push(data);
