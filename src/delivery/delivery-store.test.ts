@@ -236,6 +236,21 @@ describe("claimDeliveries", () => {
     expect(claimed.map(({ deliveryId }) => deliveryId)).toContain(fresh?.id);
   });
 
+  it("touches no index: each row's next version finds room in its page", async () => {
+    await insertEndpoints("end_a");
+    await insertDeliveries(test.database, ["end_a"], 1_000);
+    await test.database.transaction(async (tx) => {
+      const freeByEndpoint = new Map([["end_a", 1_000]]);
+      const request = { limit: 1_000, perEndpoint: 1_000, freeByEndpoint, leaseMs: 60_000, after: "" };
+      const claimed = BigInt((await claimDeliveries(tx, request)).deliveries.length);
+      expect(claimed).toBeGreaterThan(500n);
+      const [updates] = await tx.query(
+        "SELECT n_tup_upd AS all, n_tup_hot_upd AS in_place FROM pg_stat_xact_user_tables WHERE relname = 'deliveries'",
+      );
+      expect(updates).toEqual({ all: claimed, in_place: claimed });
+    });
+  });
+
   it("G4: goes round: with more endpoints than a claim takes, each has its turn before any has two", async () => {
     const ids = Array.from({ length: 25 }, (_, n) => `end_${String(n).padStart(2, "0")}`);
     await insertEndpoints(...ids);
