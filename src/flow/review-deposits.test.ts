@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listAudit } from "../audit/audit-store.ts";
 import { type Actor, operatorActor, shellActor } from "../core/actor.ts";
+import { changeThresholds, listWaitingDeposits } from "../deposits/deposit-store.ts";
 import { listUserBalances } from "../ledger/ledger-store.ts";
 import { createApiKey, revokeApiKey } from "../merchants/api-key-store.ts";
 import { listDepositHistory } from "../outbox/event-store.ts";
@@ -90,6 +91,18 @@ describe("a release", () => {
     expect(await holds.find(held.id)).toMatchObject({ status: "unlocked", sequence: 4 });
     expect(await review("release", held.id, root)).toMatchObject({ outcome: "released", isNew: false });
     expect(await balance()).toEqual([0n, 100n, 0n]);
+  });
+
+  it("H5: is unlocked by the policy that came into force while it was held", async () => {
+    const held = await holds.hold();
+    const waiting = await listWaitingDeposits(test.database, CHAIN_ID, "unlock", "", 10);
+    expect(waiting.map(({ id }) => id)).toEqual([held.id]);
+    const threshold = { text: "1", dueBlock: held.blockNumber, tag: null };
+    const change = { depositId: held.id, sequence: held.sequence, threshold };
+    await changeThresholds(test.database, "unlock", [change]);
+    await review("release", held.id, root);
+    await holds.settle();
+    expect(await holds.find(held.id)).toMatchObject({ status: "unlocked", unlockAt: "1" });
   });
 
   it("repays first what the user owes", async () => {

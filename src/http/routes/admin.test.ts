@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createTestApi, type TestApi } from "../../testing/api.ts";
 import { createTestDatabase, type TestDatabase } from "../../testing/database.ts";
-import { MERCHANT_ID } from "../../testing/factory.ts";
+import { CHAIN_ID, MERCHANT_ID } from "../../testing/factory.ts";
 import { createTestHolds, type TestHolds } from "../../testing/holds.ts";
 import { pageOf } from "../answers.ts";
 import { problemShape } from "../problem.ts";
@@ -85,6 +85,9 @@ describe("the operators' part of the API", () => {
     expect([refused.status, codeOf(refused)]).toEqual([409, "review_decided"]);
     expect((await review(ann, two.id, "reject")).body).toMatchObject({ outcome: "rejected" });
     expect((await list()).items).toEqual([]);
+    const metrics = (await api.call("GET", "/metrics", { key: null })).text;
+    for (const status of ["credited", "rejected"])
+      expect(metrics).toContain(`depositd_deposit_moves_total{chain_id="${CHAIN_ID}",status="${status}"} 1`);
   });
 
   test("shows a proposal in the hold, refuses its operator, and takes a second one", async () => {

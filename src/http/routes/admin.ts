@@ -3,8 +3,9 @@ import { z } from "zod";
 import { listAudit } from "../../audit/audit-store.ts";
 import { operatorActor } from "../../core/actor.ts";
 import { type Hold, listHolds } from "../../deposits/held-deposit-store.ts";
-import { reviewDeposit } from "../../flow/review-deposits.ts";
+import { type Reviewed, reviewDeposit } from "../../flow/review-deposits.ts";
 import { listReviewActs, type ReviewAct } from "../../review/review-act-store.ts";
+import type { Metrics } from "../../runtime/metrics.ts";
 import { pageOf } from "../answers.ts";
 import { id, NOTE, NOTE_RULE, pageQuery } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
@@ -69,7 +70,9 @@ const listLog = route({
   },
 });
 
-export function adminRoutes(parts: Pick<HttpParts, "fourEyes" | "wakeDeliverer">): readonly Route[] {
+export function adminRoutes(
+  parts: Pick<HttpParts, "fourEyes" | "metrics" | "wakeDeliverer">,
+): readonly Route[] {
   const review = (act: ReviewAct, summary: string) =>
     route({
       method: "POST",
@@ -97,7 +100,11 @@ export function adminRoutes(parts: Pick<HttpParts, "fourEyes" | "wakeDeliverer">
         const fourEyes = parts.fourEyes();
         const reviewed = await reviewDeposit(database, { depositId, act, actor, ...body }, { fourEyes });
         const status = reviewed.outcome === "proposed" ? 202 : 200;
-        return { status, body: reviewedBody(reviewed), afterwards: parts.wakeDeliverer };
+        const afterwards = async () => {
+          countMove(parts.metrics, reviewed);
+          await parts.wakeDeliverer();
+        };
+        return { status, body: reviewedBody(reviewed), afterwards };
       },
     });
   return [
@@ -106,4 +113,9 @@ export function adminRoutes(parts: Pick<HttpParts, "fourEyes" | "wakeDeliverer">
     review("reject", "Refuse a held deposit for good, or propose it where two operators must."),
     listLog,
   ];
+}
+
+function countMove(metrics: Metrics, { outcome, isNew, deposit }: Reviewed): void {
+  if (!isNew || outcome === "proposed") return;
+  metrics.depositMoves.inc({ chain_id: deposit.chainId, status: deposit.status });
 }
