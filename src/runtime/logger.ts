@@ -69,8 +69,9 @@ function describeError(rawError: unknown): unknown {
   };
 }
 
-/** JSON has no bigint; block numbers and amounts are written as text. */
-function plain(fields: LogFields): Record<string, unknown> {
+/** JSON has no bigint; block numbers and amounts are written as text. Most lines hold none, and are left as they are. */
+function plain(fields: LogFields): LogFields {
+  if (Object.values(fields).every((value) => typeof value !== "bigint")) return fields;
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [
       name,
