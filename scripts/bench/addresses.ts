@@ -178,7 +178,9 @@ async function measureIngest(
 async function forgetChain(database: Database): Promise<void> {
   await database.transaction(async (tx) => {
     await tx.query("SET LOCAL session_replication_role = replica");
-    await tx.query("TRUNCATE deposits, waiting_deposits, events, deliveries, delivery_attempts, block_refs");
+    await tx.query(
+      "TRUNCATE deposits, waiting_deposits, events, deliveries, delivery_attempts, block_refs CASCADE",
+    );
   });
   await database.query(
     `UPDATE chains SET cursor_number = NULL, cursor_hash = NULL, cursor_time = NULL, cursor_at = NULL,

@@ -68,7 +68,7 @@ describe("a deposit", () => {
     await insertDepositRow(test.database, "dep_kept");
     for (const statement of [
       "DELETE FROM deposits",
-      "TRUNCATE deposits",
+      "TRUNCATE deposits CASCADE",
       "UPDATE deposits SET id = 'dep_other' WHERE id = 'dep_kept'",
     ]) {
       await expect(test.database.query(statement)).rejects.toThrow(/is refused/);
