@@ -16,7 +16,8 @@ import { type IngestContext, ingestBlocks } from "../../src/flow/ingest-block.ts
 import { settleDeposits } from "../../src/flow/settle-deposits.ts";
 import { loadAddressWatch } from "../../src/flow/watch-addresses.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
-import { registerChain, startCursor } from "../../src/scanner/chain-store.ts";
+import { registerChain } from "../../src/scanner/chain-store.ts";
+import { startCursor } from "../../src/scanner/cursor-store.ts";
 import {
   addressOf,
   assetOf,

@@ -25,7 +25,7 @@ import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
 import { insertScreenings, type ScreeningKey } from "../review/screening-store.ts";
 import { deleteBlockRefsUpTo, insertBlockRefs, type NewBlockRef } from "../scanner/block-ref-store.ts";
-import { type CursorClaim, holdCursor, moveCursor } from "../scanner/chain-store.ts";
+import { type CursorClaim, holdCursor, moveCursor } from "../scanner/cursor-store.ts";
 import { type AddressWatch, loadNewAddresses } from "./watch-addresses.ts";
 
 export const thresholdRules = { bandFor, dueBlock, thresholdText };

@@ -11,7 +11,7 @@ import type { Hash } from "../core/hex.ts";
 import { judgeTransfer } from "../deposits/judge-transfer.ts";
 import { closeRegistrationGate } from "../merchants/address-store.ts";
 import { deleteBlockRefsUpTo, insertBlockRefs } from "../scanner/block-ref-store.ts";
-import { type CursorClaim, moveCursor } from "../scanner/chain-store.ts";
+import { type CursorClaim, moveCursor } from "../scanner/cursor-store.ts";
 import {
   type IngestContext,
   type Ingested,

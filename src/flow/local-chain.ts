@@ -7,7 +7,7 @@ import type { BlockHeader } from "../core/chain.ts";
 import type { Hash } from "../core/hex.ts";
 import type { Database } from "../db/database.ts";
 import { listBlockRefs } from "../scanner/block-ref-store.ts";
-import type { CursorClaim } from "../scanner/chain-store.ts";
+import type { CursorClaim } from "../scanner/cursor-store.ts";
 import type { EffectiveTags } from "./effective-tags.ts";
 
 export interface LocalChain {

@@ -30,7 +30,7 @@ import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { Wakeup } from "../runtime/wakeup.ts";
-import { holdCursor, readReached } from "../scanner/chain-store.ts";
+import { holdCursor, readReached } from "../scanner/cursor-store.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 
 export interface MeasuringParts extends Pick<FollowerParts, "database" | "ingest" | "logger"> {

@@ -4,7 +4,8 @@
  */
 import { type BlockHeader, FINALITY_TAGS, type FinalityTag } from "../core/chain.ts";
 import { isAnyDepositDue } from "../deposits/deposit-store.ts";
-import { getChainState, readReached, recordHead } from "../scanner/chain-store.ts";
+import { getChainState, recordHead } from "../scanner/chain-store.ts";
+import { readReached } from "../scanner/cursor-store.ts";
 import { finalityMove } from "../scanner/finality-move.ts";
 import { type EffectiveTags, effectiveTags } from "./effective-tags.ts";
 import type { FollowerParts } from "./follower-parts.ts";

@@ -7,7 +7,7 @@ import { higherOf } from "../core/block-number.ts";
 import type { BlockHeader } from "../core/chain.ts";
 import { TemporaryError } from "../core/errors.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
-import { startCursor } from "../scanner/chain-store.ts";
+import { startCursor } from "../scanner/cursor-store.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import { type LocalChain, loadLocalChain } from "./local-chain.ts";
 

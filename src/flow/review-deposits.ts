@@ -28,7 +28,7 @@ import {
   putReviewAct,
   type ReviewAct,
 } from "../review/review-act-store.ts";
-import { holdCursor, type SettledAt } from "../scanner/chain-store.ts";
+import { holdCursor, type SettledAt } from "../scanner/cursor-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
 
 interface Way {

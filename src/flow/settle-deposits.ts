@@ -15,7 +15,7 @@ import { planCredits, planUnlocks } from "../ledger/plan-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
 import type { HoldRules } from "../review/hold-rules.ts";
-import { holdCursor } from "../scanner/chain-store.ts";
+import { holdCursor } from "../scanner/cursor-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
 import { withholdDeposits } from "./withhold-deposits.ts";
 

@@ -12,7 +12,7 @@ import { planReversals } from "../ledger/plan-store.ts";
 import { depositEvent } from "../outbox/deposit-event.ts";
 import { appendEvents } from "../outbox/event-store.ts";
 import { deleteBlockRefsAbove } from "../scanner/block-ref-store.ts";
-import { type CursorClaim, holdCursor, moveCursor } from "../scanner/chain-store.ts";
+import { type CursorClaim, holdCursor, moveCursor } from "../scanner/cursor-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
 
 export interface Undone {

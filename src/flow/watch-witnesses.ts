@@ -8,7 +8,8 @@ import type { BlockHeader } from "../core/chain.ts";
 import { coerceError, DepositdError } from "../core/errors.ts";
 import { isAnyDepositDue } from "../deposits/deposit-store.ts";
 import type { NodeWitness } from "../rpc/chain-nodes.ts";
-import { readReached, recordWitnessed } from "../scanner/chain-store.ts";
+import { recordWitnessed } from "../scanner/chain-store.ts";
+import { readReached } from "../scanner/cursor-store.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import type { LocalChain } from "./local-chain.ts";
 

@@ -6,7 +6,8 @@ import type { Address, Hash } from "../core/hex.ts";
 import { UNVERIFIED } from "../core/verification.ts";
 import type { Database } from "../db/database.ts";
 import { registerAssets } from "../deposits/asset-store.ts";
-import { registerChain, startCursor } from "../scanner/chain-store.ts";
+import { registerChain } from "../scanner/chain-store.ts";
+import { startCursor } from "../scanner/cursor-store.ts";
 
 export const CHAIN_ID = 31337;
 export const MERCHANT_ID = "mer_test";
