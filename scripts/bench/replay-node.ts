@@ -57,8 +57,7 @@ async function serve(chain: ReplayedChain): Promise<string> {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
-      const asked = JSON.parse(Buffer.concat(chunks).toString("utf8")) as Call | Call[];
-      const pieces = Array.isArray(asked) ? answerBatch(chain, asked) : answer(chain, asked);
+      const pieces = answer(chain, JSON.parse(Buffer.concat(chunks).toString("utf8")) as Call);
       response.writeHead(200, {
         "content-type": "application/json",
         "content-length": pieces.reduce((bytes, piece) => bytes + piece.length, 0),
@@ -72,14 +71,6 @@ async function serve(chain: ReplayedChain): Promise<string> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-function answerBatch(chain: ReplayedChain, calls: readonly Call[]): Buffer[] {
-  const items = calls.flatMap((call, index) => [
-    ...(index === 0 ? [] : [Buffer.from(",")]),
-    ...answer(chain, call),
-  ]);
-  return [Buffer.from("["), ...items, Buffer.from("]")];
 }
 
 function answer(chain: ReplayedChain, call: Call): Buffer[] {

@@ -43,7 +43,6 @@ function steppedClock() {
     now: () => now,
     monotonic: () => now,
     sleep: () => new Promise((resolve) => sleeping.push(resolve)),
-    nextTurn: async () => undefined,
   };
   const pass = async (ms: number) => {
     now += ms;

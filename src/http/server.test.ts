@@ -206,12 +206,7 @@ describe("the pages for machines", () => {
   test("say 503 when the parts do not answer at all", async () => {
     const api = await createSecondApi({
       readiness: () => new Promise(() => undefined),
-      clock: {
-        now: () => 0,
-        monotonic: () => 0,
-        sleep: async () => undefined,
-        nextTurn: async () => undefined,
-      },
+      clock: { now: () => 0, monotonic: () => 0, sleep: async () => undefined },
     });
     expect(await api.call("GET", "/readyz", { key: null })).toMatchObject({
       status: 503,

@@ -1,7 +1,4 @@
-/**
- * JSON-RPC 2.0 over HTTP: a question and its result, or an error that says what kind of failure it was. Several
- * questions may go in one request (section 6, a batch): each has an answer of its own.
- */
+/** JSON-RPC 2.0 over HTTP: one question, its result, or an error that says what kind of failure it was. */
 import { DepositdError, type ErrorFacts, TemporaryError } from "../core/errors.ts";
 import { type Fields, isFields } from "./answer.ts";
 import type { HttpAnswer, HttpTransport, Pace } from "./http-transport.ts";
@@ -17,40 +14,13 @@ import type { NodeAddress } from "./node-address.ts";
  */
 export type Ask = (method: string, params: readonly unknown[], signal?: AbortSignal) => Promise<unknown>;
 
-export interface Asked {
-  readonly method: string;
-  readonly params: readonly unknown[];
-}
-
-/** What came of one question of a batch; `null` when the answer has nothing for it. */
-export type Told = { readonly result: unknown } | { readonly error: TemporaryError } | null;
-
-export interface JsonRpc {
-  readonly ask: Ask;
-  /**
-   * Asks all of them in one request.
-   *
-   * @returns in the order of the questions; `null` when the node does not answer a batch with a list
-   * @throws {TemporaryError} `node_unreachable`, `node_rate_limited`: nothing was answered
-   */
-  askTogether(questions: readonly Asked[], signal?: AbortSignal): Promise<readonly Told[] | null>;
-}
-
-export function createJsonRpc(transport: HttpTransport, address: NodeAddress): JsonRpc {
+export function createJsonRpc(transport: HttpTransport, address: NodeAddress): Ask {
   let lastId = 0;
-  const numbered = ({ method, params }: Asked) => ({ jsonrpc: "2.0", id: ++lastId, method, params });
-  return {
-    ask: async (method, params, signal) => {
-      const call = numbered({ method, params });
-      const answer = await transport.post(JSON.stringify(call), signal, paceOf(method, params));
-      return readResult(answer, { address, method, id: call.id });
-    },
-    askTogether: async (questions, signal) => {
-      const calls = questions.map(numbered);
-      const answer = await transport.post(JSON.stringify(calls), signal);
-      const asked = calls.map(({ method, id }) => ({ address, method, id }));
-      return readBatch(answer, asked);
-    },
+  return async (method, params, signal) => {
+    const id = ++lastId;
+    const body = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+    const answer = await transport.post(body, signal, paceOf(method, params));
+    return readResult(answer, { address, method, id });
   };
 }
 
@@ -68,10 +38,7 @@ interface Question {
 
 function readResult(answer: HttpAnswer, question: Question): unknown {
   if (answer.status === 429) throw rateLimited(question, answer);
-  return readBody(parse(answer.text), question, answer);
-}
-
-function readBody(body: unknown, question: Question, answer: HttpAnswer): unknown {
+  const body = parse(answer.text);
   // Many nodes say an error with a status of their own and the JSON-RPC error in the body.
   if (isFields(body) && isFields(body["error"])) throw readError(body["error"], question, answer);
   if (answer.status !== 200) {
@@ -83,28 +50,6 @@ function readBody(body: unknown, question: Question, answer: HttpAnswer): unknow
   if (body["result"] === undefined)
     throw failure("node_answer_invalid", "answered without a result", question);
   return body["result"];
-}
-
-function readBatch(answer: HttpAnswer, questions: readonly Question[]): Told[] | null {
-  const [first] = questions;
-  if (answer.status === 429 && first !== undefined) throw rateLimited(first, answer);
-  const items = parse(answer.text);
-  if (!Array.isArray(items)) return null;
-  // Answers may come in any order.
-  const byId = new Map<unknown, unknown>(
-    items.map((item) => [isFields(item) ? item["id"] : undefined, item]),
-  );
-  return questions.map((question) => told(byId.get(question.id), question, answer));
-}
-
-function told(item: unknown, question: Question, answer: HttpAnswer): Told {
-  if (item === undefined) return null;
-  try {
-    return { result: readBody(item, question, answer) };
-  } catch (rawError) {
-    if (rawError instanceof TemporaryError) return { error: rawError };
-    throw rawError;
-  }
 }
 
 function parse(text: string): unknown {

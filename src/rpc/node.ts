@@ -12,7 +12,6 @@ import type { Logger } from "../runtime/logger.ts";
 import { AnswerRefused } from "./answer.ts";
 import { type Answering, createAnswering } from "./answering.ts";
 import { askBalance, type BalanceAnswer, type BalanceQuestion } from "./balance.ts";
-import { createBatchedAsk } from "./batched-ask.ts";
 import { createChainIdGuard } from "./chain-id-guard.ts";
 import type { ChainVerifier } from "./chain-verifier.ts";
 import { blockNumberParameter, checkHeader } from "./check-block.ts";
@@ -115,9 +114,7 @@ export function createNode(options: NodeOptions): ChainNode {
     onDisconnect: () => guard.invalidate(),
   });
   const limit = createRequestLimit(maxConcurrency);
-  const rpc = createJsonRpc(transport, address);
-  const asks = { head: rpc.ask, backfill: createBatchedAsk(rpc, clock) };
-  const gate = createRequestGate(asks, limit, clock, record.onLatency);
+  const gate = createRequestGate(createJsonRpc(transport, address), limit, clock, record.onLatency);
   const abilities = freshAbilities();
   const sourceFor = (purpose: Purpose): BlockSource => ({
     ask: gate.asking(purpose),

@@ -2,7 +2,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { TemporaryError } from "../core/errors.ts";
 import { createFakeClock, type FakeClock } from "../testing/fake-clock.ts";
-import type { Ask } from "./json-rpc.ts";
 import { createRequestGate, type RequestGate } from "./request-gate.ts";
 import { createRequestLimit, type RequestLimit } from "./request-limit.ts";
 
@@ -23,28 +22,30 @@ function open(ceiling: number): void {
   limit = createRequestLimit(ceiling);
   underWay = [];
   latencies = [];
-  const forward: Ask = (method) =>
-    new Promise((resolve, reject) => {
-      const leave = () => {
-        underWay = underWay.filter((each) => each !== request);
-      };
-      const request: UnderWay = {
-        method,
-        answer: async () => {
-          leave();
-          resolve(method);
-          await clock.advance(0);
-        },
-        fail: async (error) => {
-          leave();
-          reject(error);
-          await clock.advance(0);
-        },
-      };
-      underWay.push(request);
-    });
-  gate = createRequestGate({ head: forward, backfill: forward }, limit, clock, (latencyMs) =>
-    latencies.push(latencyMs),
+  gate = createRequestGate(
+    (method) =>
+      new Promise((resolve, reject) => {
+        const leave = () => {
+          underWay = underWay.filter((each) => each !== request);
+        };
+        const request: UnderWay = {
+          method,
+          answer: async () => {
+            leave();
+            resolve(method);
+            await clock.advance(0);
+          },
+          fail: async (error) => {
+            leave();
+            reject(error);
+            await clock.advance(0);
+          },
+        };
+        underWay.push(request);
+      }),
+    limit,
+    clock,
+    (latencyMs) => latencies.push(latencyMs),
   );
 }
 

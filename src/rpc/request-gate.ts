@@ -21,7 +21,7 @@ interface Waiter {
 const LONGEST_PAUSE_MS = 60_000;
 
 export function createRequestGate(
-  ask: Readonly<Record<Purpose, Ask>>,
+  ask: Ask,
   limit: RequestLimit,
   clock: Clock,
   onLatency: (latencyMs: number) => void,
@@ -81,7 +81,7 @@ export function createRequestGate(
       const beganAt = clock.monotonic();
       let ending: Ending = "answered";
       try {
-        return await ask[purpose](method, params, signal);
+        return await ask(method, params, signal);
       } catch (rawError) {
         ending = endingOf(rawError, signal);
         limit.pauseUntil(clock.monotonic() + pauseMsOf(rawError));

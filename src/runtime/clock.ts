@@ -9,8 +9,6 @@ export interface Clock {
   monotonic(): number;
   /** Resolves after `ms`, or at once when the signal aborts. Never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Resolves when all that is ready to run has run: what comes in together can be dealt with together. */
-  nextTurn(): Promise<void>;
 }
 
 /** The machine's own time. */
@@ -28,5 +26,4 @@ export const systemClock: Clock = {
       const timer = setTimeout(done, ms);
       signal?.addEventListener("abort", done, { once: true });
     }),
-  nextTurn: () => new Promise((resolve) => setImmediate(resolve)),
 };

@@ -32,7 +32,6 @@ export function createFakeClock(startMs = 1_700_000_000_000): FakeClock {
         sleepers.add(sleeper);
         signal?.addEventListener("abort", wake, { once: true });
       }),
-    nextTurn,
     advance: async (ms) => {
       const until = now + ms;
       await settle();
@@ -49,9 +48,5 @@ export function createFakeClock(startMs = 1_700_000_000_000): FakeClock {
 
 /** Lets everything run that needs no time: what was just woken may go to sleep again. */
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < 10; turn++) await nextTurn();
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

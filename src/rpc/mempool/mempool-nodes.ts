@@ -11,7 +11,7 @@ import { silentLogger } from "../../runtime/logger.ts";
 import { createAnswering } from "../answering.ts";
 import { createChainIdGuard } from "../chain-id-guard.ts";
 import { createHttpTransport } from "../http-transport.ts";
-import { createJsonRpc } from "../json-rpc.ts";
+import { type Ask, createJsonRpc } from "../json-rpc.ts";
 import { parseNodeAddress } from "../node-address.ts";
 import { createNodeRecord, type NodeRecord } from "../node-record.ts";
 import { findNonceUse, type NonceUse } from "./nonce-use.ts";
@@ -147,7 +147,7 @@ function createMempoolNode(
     limits: LIMITS,
     onDisconnect: () => guard.invalidate(),
   });
-  const { ask } = createJsonRpc(transport, address);
+  const ask: Ask = createJsonRpc(transport, address);
   const guard = createChainIdGuard(ask, { chainId, nodeName: address.name }, clock);
   const source = createPendingSource(ask, chainId);
 
