@@ -53,7 +53,7 @@ export function screeningWorker(parts: WorkerParts): Worker {
           screening: () => review().screening,
           sweepIntervalMs: parts.config.sweepIntervalMs,
           onAttempt: (result, durationMs) => {
-            metrics.screeningAttempts.inc({ result });
+            metrics.screeningAttempts.inc({ outcome: result });
             metrics.screeningSeconds.observe(durationMs / 1000);
           },
         },

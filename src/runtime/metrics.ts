@@ -161,8 +161,8 @@ export function createMetrics() {
 
     screeningAttempts: counter(
       "screening_attempts_total",
-      "Questions to the screening service, by result: approve, hold, reject, failed, no_answer (failed for the last time).",
-      ["result"],
+      "Questions to the screening service, by outcome: approve, hold, reject, failed, no_answer (failed for the last time).",
+      ["outcome"],
     ),
     screeningSeconds: histogram(
       "screening_attempt_seconds",
