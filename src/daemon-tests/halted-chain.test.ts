@@ -55,6 +55,10 @@ describe("a reorg below the kept blocks", { timeout: 120_000 }, () => {
     expect(JSON.stringify(refused)).toMatch(new RegExp(`"resumeFrom\\W+${parted}\\b`));
     expect((await resume(parted)).exitCode).toBe(EXIT.done);
     expect((await resume(parted)).exitCode).toBe(EXIT.usage); // it is followed again
+    // What was refused has not happened; what was done is written down once.
+    const audit = await daemon.command("audit", "list", "--json");
+    const resumed = { action: "chain.resume", subject: `chain:${anvil.chainId}` };
+    expect(JSON.parse(audit.stdout).items).toMatchObject([expect.anything(), resumed]);
 
     await rig.mineDeep(60_000);
     const [deposit] = await rig.depositsOf("alice");
