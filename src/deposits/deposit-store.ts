@@ -10,7 +10,7 @@ import type { Sql } from "../db/database.ts";
 import { DEPOSIT_COLUMNS, type DepositRow, toDeposit } from "./deposit-row.ts";
 import type { SeenDeposit, StoredThreshold } from "./judge-transfer.ts";
 
-/** At once: any time that has passed will do. */
+/** At once, which every time that has passed means. */
 const isToMeasure = (seen: SeenDeposit) => seen.eventAmountBaseUnits !== null && seen.status === "pending";
 
 /** Source columns of `insertSeenDeposits`, with their types in SQL and where they come from. */
