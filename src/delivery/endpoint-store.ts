@@ -8,6 +8,7 @@ import type { SecretBox } from "../runtime/secret-box.ts";
 import { assertCallbackUrl } from "./callback-url.ts";
 import { type CustomHeaders, parseCustomHeaders } from "./custom-headers.ts";
 import { createEndpointSecret, formatEndpointSecret, formatPublicKey } from "./endpoint-secret.ts";
+import { skipKeptDeliveries } from "./mending-store.ts";
 import type { SignatureScheme } from "./signature.ts";
 
 export const ENDPOINT_STATUSES = ["enabled", "disabled"] as const;
@@ -50,6 +51,8 @@ export interface EndpointChanges {
   readonly headers?: CustomHeaders;
   /** `null`: the config's from now on. */
   readonly scheduleMs?: readonly number[] | null;
+  /** With status `enabled`: what becomes of what was kept while it was disabled. It is sent if nothing is said. */
+  readonly keptEvents?: "send" | "skip";
 }
 
 export interface EndpointPolicy {
@@ -61,7 +64,7 @@ export interface EndpointPolicy {
 export interface WantedEndpoint {
   readonly merchantId: string;
   readonly url: string;
-  /** All but `deposit.ignored` if none are named. */
+  /** `DEFAULT_EVENT_TYPES` if none are named. */
   readonly events?: readonly string[];
   /** `v1` if none is named. */
   readonly signature?: SignatureScheme;
@@ -153,7 +156,8 @@ export async function getEndpoint(database: Database, merchantId: string, id: st
 }
 
 /**
- * Changes what is named and leaves the rest. After enabling one, nudge the deliverer: what was kept is due.
+ * Changes what is named and leaves the rest, all of it or nothing. After enabling one, nudge the deliverer: what was
+ * kept is due.
  *
  * @throws {InputError} `not_found`, `invalid_url`, or `invalid_request` for an unknown event type or a header that
  *   cannot be
@@ -165,30 +169,21 @@ export async function updateEndpoint(
   changes: EndpointChanges,
   policy: EndpointPolicy,
 ): Promise<Endpoint> {
-  const headers = changes.headers === undefined ? undefined : sealHeaders(secretBox, changes.headers);
-  const { count } = await database.prisma.endpoint.updateMany({
-    where: { id, merchantId, deletedAt: null },
-    data: {
-      ...(changes.url === undefined ? {} : { url: assertCallbackUrl(changes.url, policy).href }),
-      ...(changes.events === undefined ? {} : { events: parseEventTypes(changes.events) }),
-      ...(changes.status === undefined ? {} : statusData(changes.status)),
-      ...(changes.scheduleMs === undefined
-        ? {}
-        : {
-            scheduleMs: [...(changes.scheduleMs ?? [])],
-            firstDelayMs: changes.scheduleMs?.[0] ?? policy.firstDelayMs,
-          }),
-      // What is known of the old URL, or of the time before it was disabled, says nothing of the new.
-      ...(changes.url !== undefined || changes.status === "enabled" ? CLOSED_BREAKER : {}),
-      ...(headers === undefined
-        ? {}
-        : {
-            headers: headers.sealed === null ? null : new Uint8Array(headers.sealed),
-            headerNames: headers.names,
-          }),
-    },
-  });
-  if (count === 0) throw notFound(id);
+  const columns = Object.entries(columnsOf(secretBox, changes, policy));
+  const assignments = columns.map(([name], index) => `${name} = $${index + 3}`);
+  const values = [id, merchantId, ...columns.map(([, value]) => value)];
+  if (columns.length > 0) {
+    await database.transaction(async (tx) => {
+      // First, while it is disabled still; and in the order in which those who record outcomes lock rows.
+      if (changes.keptEvents === "skip") await skipKeptDeliveries(tx, id);
+      const updated = await tx.query<{ id: string }>(
+        `UPDATE endpoints SET ${assignments.join(", ")}
+         WHERE id = $1 AND merchant_id = $2 AND deleted_at IS NULL RETURNING id`,
+        values,
+      );
+      if (updated.length === 0) throw notFound(id);
+    });
+  }
   return getEndpoint(database, merchantId, id);
 }
 
@@ -207,11 +202,36 @@ export async function deleteEndpoint(database: Database, merchantId: string, id:
   if (deleted.length === 0) throw notFound(id);
 }
 
-const CLOSED_BREAKER = { failures: 0, pauses: 0, pausedUntil: null, failingSince: null, lastFailedAt: null };
-
-function statusData(status: EndpointStatus) {
-  return { status, disabledReason: status === "disabled" ? DISABLED_REASONS[0] : null };
+/** What is changed, by column. */
+function columnsOf(
+  secretBox: SecretBox,
+  changes: EndpointChanges,
+  policy: EndpointPolicy,
+): Record<string, unknown> {
+  const { url, events, status, scheduleMs } = changes;
+  const headers = changes.headers === undefined ? undefined : sealHeaders(secretBox, changes.headers);
+  return {
+    ...(url === undefined ? {} : { url: assertCallbackUrl(url, policy).href }),
+    ...(events === undefined ? {} : { events: parseEventTypes(events) }),
+    ...(status === undefined
+      ? {}
+      : { status, disabled_reason: status === "enabled" ? null : DISABLED_REASONS[0] }),
+    ...(scheduleMs === undefined
+      ? {}
+      : { schedule_ms: scheduleMs ?? [], first_delay_ms: scheduleMs?.[0] ?? policy.firstDelayMs }),
+    // What is known of the old URL, or of the time before it was disabled, says nothing of the new.
+    ...(url !== undefined || status === "enabled" ? CLOSED_BREAKER : {}),
+    ...(headers === undefined ? {} : { headers: headers.sealed, header_names: headers.names }),
+  };
 }
+
+const CLOSED_BREAKER = {
+  failures: 0,
+  pauses: 0,
+  paused_until: null,
+  failing_since: null,
+  last_failed_at: null,
+};
 
 function parseEventTypes(names: readonly string[]): EventType[] {
   const types = EVENT_TYPES.filter((type) => names.includes(type));

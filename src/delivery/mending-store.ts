@@ -32,7 +32,8 @@ export async function retryDelivery(sql: Sql, merchantId: string, id: string): P
 }
 
 /**
- * Ends what was kept for a disabled endpoint without sending it.
+ * Ends what was kept for a disabled endpoint without sending it. For one that is enabled nothing is kept: what is due
+ * to it is on its way.
  *
  * @returns how many
  */
@@ -41,6 +42,7 @@ export async function skipKeptDeliveries(sql: Sql, endpointId: string): Promise<
     `WITH skipped AS (
        UPDATE deliveries SET state = 'skipped', claimed_until = NULL, finished_at = now()
        WHERE endpoint_id = $1 AND state = 'due' AND (claimed_until IS NULL OR claimed_until <= now())
+         AND EXISTS (SELECT FROM endpoints p WHERE p.id = $1 AND p.status = 'disabled')
        RETURNING 1
      ) SELECT count(*) AS count FROM skipped`,
     [endpointId],

@@ -70,7 +70,12 @@ function describeRoute(route: Route, components: Map<string, unknown>): Json {
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined
       ? {}
-      : { requestBody: { required: true, content: content(schemaOf(route.body, "input", components)) } }),
+      : {
+          requestBody: {
+            required: !route.body.safeParse({}).success,
+            content: content(schemaOf(route.body, "input", components)),
+          },
+        }),
     responses: { ...Object.fromEntries(answers), default: PROBLEM_ANSWER },
   };
 }

@@ -16,7 +16,8 @@ const nothing = z.strictObject({});
 export function readRequest(route: Route, raw: RawRequest): RawRequest {
   const params = (route.params ?? nothing).safeParse(raw.params);
   const query = (route.query ?? nothing).safeParse(raw.query);
-  const body = (route.body ?? z.unknown()).safeParse(raw.body);
+  // No body is one that names nothing: who takes every default need not send the braces.
+  const body = (route.body ?? z.unknown()).safeParse(raw.body === undefined ? {} : raw.body);
   const issues = [
     ...placed("path", params.error?.issues),
     ...placed("query", query.error?.issues),

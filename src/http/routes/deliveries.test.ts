@@ -276,4 +276,21 @@ describe("an endpoint that is enabled", () => {
     const body = { status: "disabled", keptEvents: "skip" };
     expect((await api.call("PATCH", `/v1/endpoints/${wanting}`, { body })).status).toBe(400);
   });
+
+  test("G5: loses nothing of what was kept to a change that is refused", async () => {
+    const id = await makeEndpoint();
+    await api.call("PATCH", `/v1/endpoints/${id}`, { body: { status: "disabled" } });
+    await sendTest(id);
+    const body = { status: "enabled", keptEvents: "skip", url: "nonsense" };
+    expect((await api.call("PATCH", `/v1/endpoints/${id}`, { body })).status).toBe(422);
+    expect((await list("status=due")).items.map(({ endpointId }) => endpointId)).toEqual([id]);
+  });
+
+  test("G5: skips nothing that came since, when it is told once more", async () => {
+    const id = await makeEndpoint();
+    const body = { status: "enabled", keptEvents: "skip" };
+    await sendTest(id);
+    expect((await api.call("PATCH", `/v1/endpoints/${id}`, { body })).status).toBe(200);
+    expect((await list("status=due")).items.map(({ endpointId }) => endpointId)).toEqual([id]);
+  });
 });

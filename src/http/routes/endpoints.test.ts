@@ -33,6 +33,7 @@ describe("an endpoint", () => {
     });
     expect(endpoint.events).toContain("deposit.credited");
     expect(endpoint.events).not.toContain("deposit.ignored");
+    expect(endpoint.events).not.toContain("deposit.seen");
 
     const shown = await api.call("GET", `/v1/endpoints/${endpoint.id}`);
     expect(endpointShape.parse(shown.body)).toEqual(endpoint);
@@ -102,6 +103,14 @@ describe("an endpoint's key", () => {
     expect(Buffer.from(made.publicKey?.replace(/^whpk_/, "") ?? "", "base64")).toHaveLength(32);
     const { body: shown } = await api.call("GET", `/v1/endpoints/${made.id}`);
     expect(endpointShape.parse(shown).publicKey).toBe(made.publicKey);
+  });
+
+  test("G6: is rotated for a day by who sends no body", async () => {
+    const { id, secret } = await create();
+    const answer = await api.call("POST", `/v1/endpoints/${id}/rotate-secret`);
+    const rotated = newEndpointShape.parse(answer.body);
+    expect(rotated.secret).not.toBe(secret);
+    expect(new Date(rotated.previousKeyUntil ?? 0).getTime()).toBeGreaterThan(Date.now() + 23 * 3_600_000);
   });
 
   test("G6: is rotated, for a day beside the one before it or at once, to another scheme too", async () => {

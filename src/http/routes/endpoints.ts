@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { InputError } from "../../core/errors.ts";
 import { EVENT_TYPES } from "../../core/event.ts";
-import type { Database } from "../../db/database.ts";
 import {
   createEndpoint,
   deleteEndpoint,
@@ -14,7 +13,6 @@ import {
   updateEndpoint,
   type WantedEndpoint,
 } from "../../delivery/endpoint-store.ts";
-import { skipKeptDeliveries } from "../../delivery/mending-store.ts";
 import { SIGNATURE_SCHEMES } from "../../delivery/signature.ts";
 import { formatDuration, parseDuration } from "../../runtime/config/duration.ts";
 import { type EndpointBody, endpointShape, newEndpointShape, pageOf } from "../answers.ts";
@@ -28,14 +26,14 @@ const events = z
   .array(eventType)
   .min(1)
   .max(EVENT_TYPES.length)
-  .describe("The types it gets. Left out: all but deposit.ignored.");
+  .describe("The types it gets. Left out: all but deposit.ignored and deposit.seen.");
 const signature = z
   .enum(SIGNATURE_SCHEMES)
   .describe("v1: HMAC-SHA256 under a secret. v1a: Ed25519, verified with a public key.");
 const headers = z
   .record(z.string(), z.string())
   .describe(
-    "Headers that come with its callbacks. Those of HTTP itself, webhook-* and proxy-* are reserved.",
+    "Headers that come with its callbacks. Those of HTTP itself, webhook-*, proxy-* and sec-* are reserved.",
   );
 const LONGEST_WAIT_MS = 7 * 86_400_000;
 const wait = z.string().transform((text, context): number => {
@@ -116,7 +114,7 @@ export function endpointRoutes(
       method: "PATCH",
       path: "/v1/endpoints/{id}",
       summary:
-        "Change an endpoint's URL, event types or status. What was kept while it was disabled is sent when it is enabled, or skipped.",
+        "Change an endpoint: what is named, and nothing else. What was kept while it was disabled is sent when it is enabled, or skipped.",
       params,
       body: z.strictObject({
         url: url.optional(),
@@ -131,10 +129,9 @@ export function endpointRoutes(
       }),
       answers: { 200: { description: "The endpoint as it is now.", shape: endpointShape } },
       handle: async ({ caller, params: { id: endpointId }, body, database }) => {
-        const { keptEvents, schedule: scheduleMs, ...changes } = body;
-        if (keptEvents !== undefined && body.status !== "enabled")
+        const { schedule: scheduleMs, ...changes } = body;
+        if (body.keptEvents !== undefined && body.status !== "enabled")
           throw new InputError("invalid_request", "keptEvents goes with status: enabled");
-        if (keptEvents === "skip") await skipKept(database, caller.merchantId, endpointId);
         const { merchantId } = caller;
         const changed = given<EndpointChanges>({ ...changes, scheduleMs });
         const endpoint = await updateEndpoint(
@@ -160,12 +157,6 @@ export function endpointRoutes(
       },
     }),
   ];
-}
-
-/** Before it is enabled: what is written from then on is not skipped. */
-async function skipKept(database: Database, merchantId: string, endpointId: string): Promise<void> {
-  const { id: own } = await getEndpoint(database, merchantId, endpointId);
-  await skipKeptDeliveries(database, own);
 }
 
 /**
