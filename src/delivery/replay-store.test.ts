@@ -160,6 +160,14 @@ describe("a retry", () => {
   });
 });
 
+describe("a replay that cannot be", () => {
+  it.each([0, 1])("ends %i hours before it begins", async (hours) => {
+    const since = hoursAgo(2);
+    const until = new Date(since.getTime() - hours * 3_600_000);
+    await expect(order({ since, until })).rejects.toMatchObject({ code: "invalid_request" });
+  });
+});
+
 describe("skipping", () => {
   it("G5: ends what was kept for one endpoint, and can be taken back by a replay", async () => {
     await insertDeliveries(test.database, ["end_a", "end_b"], 3);

@@ -50,9 +50,18 @@ const CLOCK_MARGIN = "interval '1 hour'";
 /**
  * Orders a replay, and does none of it yet.
  *
- * @throws {InputError} `not_found` for an endpoint that is deleted or never was
+ * @throws {InputError} `not_found` for an endpoint that is deleted or never was; `invalid_request` for a time that ends
+ *   before it begins
  */
 export async function orderReplay(sql: Sql, random: Random, wanted: WantedReplay): Promise<Replay> {
+  if (wanted.until !== undefined && wanted.until <= wanted.since)
+    throw new InputError(
+      "invalid_request",
+      "A replay must end later than it begins: until is not after since",
+      {
+        path: "until",
+      },
+    );
   const id = `rep_${random.bytes(10).toString("hex")}`;
   const [row] = await sql.query<Replay>(
     `INSERT INTO replays AS r (id, endpoint_id, since, until, types, states, after, total)
