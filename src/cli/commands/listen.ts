@@ -1,18 +1,21 @@
 /**
  * `listen`: a merchant's developer gets on their own machine what an endpoint would get. It reads the feed of events
- * with an API key, from anywhere, and posts each to a local URL, signed with a secret of its own.
+ * with an API key, from anywhere, and posts each to a local URL, signed with a secret of its own. As for an endpoint,
+ * what is not taken is tried again later, and holds nothing else up.
  */
-import type { z } from "zod";
 import { InputError, TemporaryError } from "../../core/errors.ts";
 import { DEFAULT_EVENT_TYPES, EVENT_TYPES } from "../../core/event.ts";
 import { callbackHeaders } from "../../delivery/callback-request.ts";
+import { assertCallbackUrl } from "../../delivery/callback-url.ts";
 import { createEgress, type Egress } from "../../delivery/egress.ts";
 import { createEndpointSecret, formatEndpointSecret } from "../../delivery/endpoint-secret.ts";
-import { feedShape } from "../../http/answers.ts";
+import { type Decision, decide, disablesEndpoint } from "../../delivery/retry-schedule.ts";
+import type { SigningKey } from "../../delivery/signature.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { readEnvironment } from "../../runtime/config/environment.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import type { CommandResult } from "../command.ts";
+import { type FeedEvent, type FeedSource, readFeedPage, readFeedSource } from "../event-feed.ts";
 import { EXIT } from "../exit-code.ts";
 import { onStopSignal } from "../stop-signal.ts";
 
@@ -27,8 +30,21 @@ export interface ListenArguments {
   readonly fromStart?: boolean;
 }
 
-const POLL_MS = 500;
+export interface ListenPace {
+  /** Between two looks at the feed, or at an API that is away. */
+  readonly pollMs: number;
+  /** Wait before each attempt of an event; their number is the number of attempts. */
+  readonly scheduleMs: readonly number[];
+}
+
+/** Somebody is looking: sooner than an endpoint would be tried again. */
+const PACE: ListenPace = {
+  pollMs: 500,
+  scheduleMs: [0, 5, 10, 20, 30, 60, 60, 60, 60, 60].map((seconds) => seconds * 1_000),
+};
 const TIMEOUT_MS = 15_000;
+/** Events that wait for another attempt; with so many of them the feed is not read any further. */
+const MOST_WAITING = 1_000;
 
 /** Runs until it is told to stop. @throws {InputError} for what is not as it should be @throws {TemporaryError} */
 export async function listenCommand(
@@ -44,75 +60,130 @@ export async function listenCommand(
   return { exitCode: EXIT.done, json: { forwarded: count }, text: `Forwarded ${count} events.` };
 }
 
-/** @returns how many events were forwarded */
+/** @returns how many events were taken by the URL */
 export async function listen(
   given: ListenArguments & { readonly key: string },
   say: (line: string) => void,
   signal: AbortSignal,
+  pace: ListenPace = PACE,
 ): Promise<number> {
-  for (const url of [given.url, given.api])
-    if (!URL.canParse(url)) throw new InputError("invalid_url", `${url} is not a URL`, { url });
+  const source = readFeedSource(given.api, given.key);
+  const { href: url } = assertCallbackUrl(given.url, { allowPrivateTargets: true });
   const types = readTypes(given.events);
   const secret = given.secret ?? newSecret();
-  const key = { scheme: "v1", secret: Buffer.from(secret.replace(/^whsec_/, ""), "base64") } as const;
+  const key = { scheme: "v1", secret: readSecret(secret) } as const;
   const egress = createEgress({ allowPrivateTargets: true, clock: systemClock });
+  // What is under way comes back at once.
+  const endAttempts = () => void egress.destroy();
+  signal.addEventListener("abort", endAttempts);
   say(`Secret: ${secret}`);
-  say(`Forwarding to ${given.url} what comes from ${given.api}`);
-  let after = given.fromStart === true ? undefined : "end";
+  say(`Forwarding to ${url} what comes from ${given.api}`);
+  const waiting: Waiting[] = [];
   let count = 0;
+
+  async function forward(event: FeedEvent, failedBefore: number): Promise<void> {
+    const { isTaken, line, waitMs } = await attempt(egress, url, key, event, failedBefore, pace);
+    if (signal.aborted && !isTaken) return;
+    say(line);
+    if (isTaken) count += 1;
+    if (waitMs !== null)
+      waiting.push({ event, failedBefore: failedBefore + 1, dueAt: systemClock.monotonic() + waitMs });
+  }
+
+  async function forwardDue(): Promise<void> {
+    const now = systemClock.monotonic();
+    const due = waiting.filter(({ dueAt }) => dueAt <= now);
+    for (const each of due) {
+      if (signal.aborted) return;
+      waiting.splice(waiting.indexOf(each), 1);
+      await forward(each.event, each.failedBefore);
+    }
+  }
+
   try {
+    const feed = createFeedReader(source, given.fromStart === true ? null : "end", say, signal);
     while (!signal.aborted) {
-      const page = await readFeed(given.api, given.key, after, signal);
-      after = page.nextAfter ?? undefined;
-      for (const event of page.items) {
-        if (signal.aborted) break;
-        if (!types.has(event.type)) continue;
-        say(await forward(egress, given.url, key, event));
-        count += 1;
-      }
-      if (!page.hasMore) await systemClock.sleep(POLL_MS, signal);
+      await forwardDue();
+      const { items, hasMore } = waiting.length < MOST_WAITING ? await feed.next() : NOTHING;
+      for (const event of items) if (!signal.aborted && types.has(event.type)) await forward(event, 0);
+      if (!hasMore) await systemClock.sleep(pace.pollMs, signal);
     }
   } finally {
+    signal.removeEventListener("abort", endAttempts);
     await egress.destroy();
   }
   return count;
 }
 
-type Feed = z.infer<typeof feedShape>;
-type FeedEvent = Feed["items"][number];
-
-async function readFeed(
-  api: string,
-  key: string,
-  after: string | undefined,
-  signal: AbortSignal,
-): Promise<Feed> {
-  const url = new URL("/v1/events", api);
-  if (after !== undefined) url.searchParams.set("after", after);
-  let answer: Response;
-  try {
-    answer = await fetch(url, { headers: { authorization: `Bearer ${key}` }, signal });
-  } catch (rawError) {
-    if (signal.aborted) return { items: [], nextAfter: after ?? null, hasMore: false };
-    throw new TemporaryError("internal", `The API at ${url.origin} does not answer`, {}, rawError);
-  }
-  if (answer.status === 401) throw new InputError("unauthorized", "The API does not know this key");
-  const body = feedShape.safeParse(await answer.json().catch(() => undefined));
-  if (answer.status === 200 && body.success) return body.data;
-  throw new TemporaryError("internal", `The API at ${url.origin} answered ${answer.status}`);
+/** An event that was not taken. */
+interface Waiting {
+  readonly event: FeedEvent;
+  readonly failedBefore: number;
+  readonly dueAt: number;
 }
 
-async function forward(
+interface NextEvents {
+  readonly items: readonly FeedEvent[];
+  readonly hasMore: boolean;
+}
+
+const NOTHING: NextEvents = { items: [], hasMore: false };
+
+/** Once the API has answered, it is waited for whenever it is away: its events are all there afterwards. */
+function createFeedReader(
+  source: FeedSource,
+  from: string | null,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): { next(): Promise<NextEvents> } {
+  let after = from;
+  let hasAnswered = false;
+  let isAway = false;
+  return {
+    next: async () => {
+      try {
+        const page = await readFeedPage(source, after, signal);
+        if (isAway && !signal.aborted) say("The API answers again");
+        after = page.nextAfter;
+        hasAnswered = true;
+        isAway = false;
+        return page;
+      } catch (rawError) {
+        if (!(rawError instanceof TemporaryError) || !hasAnswered) throw rawError;
+        if (!isAway) say(`${rawError.message}; waiting for it`);
+        isAway = true;
+        return NOTHING;
+      }
+    },
+  };
+}
+
+/** One attempt, and what it says of itself. @returns `waitMs`: until the next one; `null`: there is none */
+async function attempt(
   egress: Egress,
   url: string,
-  key: Parameters<typeof callbackHeaders>[0]["keys"][number],
+  key: SigningKey,
   { id, type, timestamp, data }: FeedEvent,
-): Promise<string> {
+  failedBefore: number,
+  pace: ListenPace,
+): Promise<{ isTaken: boolean; line: string; waitMs: number | null }> {
   // The order of keys is that of the callback, and so are the bytes.
   const body = JSON.stringify({ type, timestamp, data });
   const headers = callbackHeaders({ id, body, keys: [key], nowMs: systemClock.now() });
   const outcome = await egress.attempt({ url, headers, body, timeoutMs: TIMEOUT_MS });
-  return `${id}  ${type}  ${outcome.httpStatus ?? outcome.error}  ${outcome.durationMs} ms`;
+  const decision = decide(outcome, failedBefore, pace.scheduleMs, systemRandom.fraction());
+  const follows = disablesEndpoint(outcome) ? ", and would disable an endpoint" : describe(decision);
+  return {
+    isTaken: outcome.error === null,
+    line: `${id}  ${type}  ${outcome.httpStatus ?? outcome.error}  ${outcome.durationMs} ms${follows}`,
+    waitMs: "waitMs" in decision ? decision.waitMs : null,
+  };
+}
+
+function describe(decision: Decision): string {
+  if (decision.next === "delivered") return "";
+  if (decision.next === "failed") return ", given up";
+  return `, again in ${Math.ceil(decision.waitMs / 1_000)} s`;
 }
 
 function readTypes(text: string | undefined): ReadonlySet<string> {
@@ -123,6 +194,16 @@ function readTypes(text: string | undefined): ReadonlySet<string> {
   throw new InputError("invalid_request", `--events takes a list of: ${EVENT_TYPES.join(", ")}`, {
     path: "--events",
     value: unknown,
+  });
+}
+
+/** @throws {InputError} `invalid_request`; the secret itself is not told */
+function readSecret(secret: string): Buffer {
+  const bytes = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+  if (secret === `whsec_${bytes.toString("base64")}` && bytes.length >= 24 && bytes.length <= 64)
+    return bytes;
+  throw new InputError("invalid_request", "--secret must be whsec_ and 24 to 64 bytes in base64", {
+    path: "--secret",
   });
 }
 
