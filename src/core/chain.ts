@@ -60,9 +60,16 @@ export interface ListedTransfers extends BlockTransfers {
 /** Transfers in the order of their block: an array of them, or packed until somebody looks at one. */
 export interface TransferList {
   readonly length: number;
-  filter(isWanted: (transfer: Transfer) => boolean): Transfer[];
-  /** Where they are packed: the recipients, 20 bytes each, in the same order. */
-  readonly recipients?: Uint8Array;
+  /** Those to recipients that are wanted. */
+  filter(isWanted: (transfer: Pick<Transfer, "to">) => boolean): Transfer[];
+  /** Where they are packed: whether it is sure, without unpacking, that none goes to an address of the table. */
+  isForNoneOf?(table: RecipientTable): boolean;
+}
+
+export interface RecipientTable {
+  readonly size: number;
+  /** @param packed addresses of 20 bytes each, one after the other */
+  mayContainAny(packed: Uint8Array): boolean;
 }
 
 /**

@@ -11,6 +11,8 @@
 import { lowerOf } from "../core/block-number.ts";
 import type { BlockHeader, BlockTransfers } from "../core/chain.ts";
 import { extractTransfers } from "../matcher/extract-transfers.ts";
+import type { FetchedBlock } from "../rpc/fetched-block.ts";
+import { fetchEach } from "../scanner/fetch-ahead.ts";
 import { createRangeSize } from "../scanner/range-size.ts";
 import { catchUpByLogs, type LogCatchUpOutcome } from "./catch-up-by-logs.ts";
 import { type CatchUpProgress, startProgress } from "./catch-up-progress.ts";
@@ -19,6 +21,7 @@ import type { FollowerParts } from "./follower-parts.ts";
 import { ingestBlocks } from "./ingest-block.ts";
 import type { LocalChain } from "./local-chain.ts";
 import { loadWatchFilter, logWitnesses, type PastEnds, pastEnds } from "./log-filter.ts";
+import { TransferNotKept } from "./pack-transfers.ts";
 import { readBlocks } from "./read-blocks.ts";
 import { keepVerification } from "./verification.ts";
 
@@ -113,7 +116,7 @@ async function byWholeBlocks(
     signal,
   };
   const fetched = readBlocks(parts, options);
-  const committer = createCommitter(parts, local, progress);
+  const committer = createCommitter(parts, local, progress, signal);
   let parent = local.cursor();
   try {
     for await (const extracted of fetched) {
@@ -130,7 +133,12 @@ async function byWholeBlocks(
 }
 
 /** Gathers blocks and commits them in order, one batch at a time; the next is gathered while one commits. */
-function createCommitter(parts: FollowerParts, local: LocalChain, progress: CatchUpProgress) {
+function createCommitter(
+  parts: FollowerParts,
+  local: LocalChain,
+  progress: CatchUpProgress,
+  signal: AbortSignal,
+) {
   let batch: BlockTransfers[] = [];
   let transferCount = 0;
   let committing: Promise<void> = Promise.resolve();
@@ -146,7 +154,7 @@ function createCommitter(parts: FollowerParts, local: LocalChain, progress: Catc
   };
   const commitAndTell = async (full: readonly BlockTransfers[]) => {
     if (full.length === 0) return;
-    await afterCommit(parts, await commitBatch(parts, local, full));
+    await afterCommit(parts, await commitRead(parts, local, full, signal));
     await progress.note();
   };
   return {
@@ -160,6 +168,35 @@ function createCommitter(parts: FollowerParts, local: LocalChain, progress: Catc
       await committing;
     },
   };
+}
+
+/** What was read is kept for the addresses watched by then: for those registered since, it is read again as a whole. */
+async function commitRead(
+  parts: FollowerParts,
+  local: LocalChain,
+  batch: readonly BlockTransfers[],
+  signal: AbortSignal,
+): Promise<Committed> {
+  try {
+    return await commitBatch(parts, local, batch);
+  } catch (rawError) {
+    if (!(rawError instanceof TransferNotKept)) throw rawError;
+    parts.logger.debug("Read blocks again for addresses registered since", { chain_id: parts.chain.id });
+    return commitBatch(parts, local, await readAgain(parts, batch, signal));
+  }
+}
+
+async function readAgain(
+  { nodes, ingest, chain }: FollowerParts,
+  batch: readonly BlockTransfers[],
+  signal: AbortSignal,
+): Promise<BlockTransfers[]> {
+  const numbers = batch.map(({ block }) => block.number);
+  const options = { concurrency: chain.fetchConcurrency, signal };
+  const take = (block: FetchedBlock) => extractTransfers(block, ingest.nativeSource);
+  const blocks: BlockTransfers[] = [];
+  for await (const block of fetchEach(nodes.backfill, numbers, options, take)) blocks.push(block);
+  return blocks;
 }
 
 async function commitBatch(

@@ -1,5 +1,6 @@
 /** What the follower and its threads say to each other. All of it can be cloned. */
 import type { BlockHeader } from "../core/chain.ts";
+import type { SharedTable } from "../matcher/address-table.ts";
 import type { BlockClaim } from "../rpc/block-claims.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { LogFields } from "../runtime/logger.ts";
@@ -10,6 +11,8 @@ export interface FetchedChain
   extends Pick<ChainConfig, "id" | "nodes" | "internal" | "blockTimeMs" | "verification" | "nativeSource"> {}
 
 export type ToThread =
+  /** Comes first, and again when it has become another one. */
+  | { readonly kind: "watch"; readonly table: SharedTable }
   | { readonly kind: "fetch"; readonly id: number; readonly number: bigint }
   | { readonly kind: "cancel"; readonly id: number };
 

@@ -5,13 +5,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { coerceError } from "../core/errors.ts";
 import { loadFastKeccak } from "../core/keccak.ts";
-import { extractTransfers } from "../matcher/extract-transfers.ts";
+import { type AddressLook, lookInto } from "../matcher/address-table.ts";
 import { createBlockClaims } from "../rpc/block-claims.ts";
 import { createChainNodes } from "../rpc/chain-nodes.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { LogFields, Logger } from "../runtime/logger.ts";
 import type { ClaimedBlock, FetchedChain, FromThread, ToThread } from "./fetch-messages.ts";
-import { packTransfers } from "./pack-transfers.ts";
+import { readBlock } from "./read-block.ts";
 
 /** How often the head is looked at: near it, other nodes may be on other branches. */
 const HEAD_MS = 10_000;
@@ -27,11 +27,13 @@ const nodes = createChainNodes({
   retry: { rounds: 1 },
 });
 const underWay = new Map<number, AbortController>();
+let table: AddressLook | undefined;
 let lookingAtHead: { readonly at: number; readonly seen: Promise<unknown> } | undefined;
 
 await loadFastKeccak();
 parentPort?.on("message", (message: ToThread) => {
-  if (message.kind === "fetch") void answer(message.id, message.number);
+  if (message.kind === "watch") table = lookInto(message.table);
+  else if (message.kind === "fetch") void answer(message.id, message.number);
   else underWay.get(message.id)?.abort();
 });
 
@@ -48,13 +50,16 @@ async function answer(id: number, number: bigint): Promise<void> {
 }
 
 async function fetchClaimed(number: bigint, signal: AbortSignal): Promise<ClaimedBlock> {
+  if (table === undefined) throw new Error("It was asked for a block before it had a table of addresses");
   await lookAtHead();
-  const block = await nodes.backfill.blockByNumber(number, signal);
-  return {
-    header: block.header,
-    transfers: packTransfers(extractTransfers(block, chain.nativeSource).transfers),
-    claim: claims.claimOf(block.verification),
+  const reading = {
+    nodes: nodes.backfill,
+    nativeSource: chain.nativeSource,
+    internal: chain.internal,
+    table,
   };
+  const { header, verification, transfers } = await readBlock(reading, number, signal);
+  return { header, transfers, claim: claims.claimOf(verification) };
 }
 
 /** The nodes share the work only below a head that is known. */

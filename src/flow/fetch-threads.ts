@@ -7,6 +7,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { coerceError } from "../core/errors.ts";
+import type { SharedTable } from "../matcher/address-table.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import type { Logger } from "../runtime/logger.ts";
@@ -16,9 +17,10 @@ export interface FetchThreads {
   /**
    * A block as a thread has it, to be judged still; `null` when no thread could get it.
    *
+   * @param table what moves to addresses of it is kept
    * @throws the signal's reason when it aborts
    */
-  fetch(number: bigint, signal: AbortSignal): Promise<ClaimedBlock | null>;
+  fetch(number: bigint, table: SharedTable, signal: AbortSignal): Promise<ClaimedBlock | null>;
   /** Blocks that the thread which has least to do is asked for. */
   leastUnderWay(): number;
   /** How many there are at this moment. */
@@ -80,15 +82,15 @@ export function createFetchThreads({ chain, clock, logger }: FetchThreadsOptions
     if (!signal.aborted) await close();
   };
   return {
-    fetch: async (number, signal) => {
+    fetch: async (number, table, signal) => {
       signal.throwIfAborted();
-      resting.abort();
+      if (!resting.signal.aborted) resting.abort();
       if (underWay === 0) begin();
       const thread = idlest();
       if (thread === undefined) return null;
       underWay += 1;
       try {
-        return await thread.fetch(number, signal);
+        return await thread.fetch(number, table, signal);
       } finally {
         underWay -= 1;
         if (underWay === 0 && threads.size > 0) {
@@ -105,7 +107,7 @@ export function createFetchThreads({ chain, clock, logger }: FetchThreadsOptions
 
 interface Thread {
   underWay(): number;
-  fetch(number: bigint, signal: AbortSignal): Promise<ClaimedBlock | null>;
+  fetch(number: bigint, table: SharedTable, signal: AbortSignal): Promise<ClaimedBlock | null>;
   end(): Promise<void>;
 }
 
@@ -117,6 +119,7 @@ function startThread(chain: ChainConfig, onFailure: (error: Error) => void, logg
   const waiting = new Map<number, Settle>();
   let lastId = 0;
   let isEnded = false;
+  let told: SharedTable | undefined;
 
   const finish = () => {
     isEnded = true;
@@ -144,9 +147,11 @@ function startThread(chain: ChainConfig, onFailure: (error: Error) => void, logg
   const post = (message: ToThread) => worker.postMessage(message);
   return {
     underWay: () => waiting.size,
-    fetch: (number, signal) =>
+    fetch: (number, table, signal) =>
       new Promise((resolve, reject) => {
         if (isEnded) return resolve(null);
+        if (table !== told) post({ kind: "watch", table });
+        told = table;
         const id = ++lastId;
         const cancel = () => {
           waiting.delete(id);

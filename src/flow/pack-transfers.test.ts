@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
+import type { Transfer } from "../core/chain.ts";
 import { createAddressTable } from "../matcher/address-table.ts";
 import { matchTransfers } from "../matcher/match-transfers.ts";
 import { addressOf, transferOf, USDT } from "../testing/factory.ts";
-import { packedList, packTransfers } from "./pack-transfers.ts";
+import { packedList, packTransfers, TransferNotKept } from "./pack-transfers.ts";
 
 const to = addressOf("alice");
 const transfers = [
@@ -29,6 +30,24 @@ it("is matched as if it were not packed", () => {
   expect(matchTransfers(packed, table)).toEqual([transfers[2]]);
   table.add(to);
   expect(matchTransfers(packed, table)).toEqual(transfers);
+});
+
+it("keeps what it is told to, and says when another one is wanted", () => {
+  const isKept = ({ to: recipient }: Transfer) => recipient === addressOf("bob");
+  const packed = packedList(packTransfers(transfers, { isKept, looked: 1 }));
+  expect(packed.length).toBe(transfers.length);
+  expect(packed.filter((transfer) => transfer.to === addressOf("bob"))).toEqual([transfers[2]]);
+  expect(() => packed.filter((transfer) => transfer.to === to)).toThrow(TransferNotKept);
+});
+
+it("is looked at again when the table holds more than when it was packed", () => {
+  const table = createAddressTable(Buffer.alloc(16, 7));
+  table.add(addressOf("bob"));
+  const isKept = () => false;
+  const packed = packedList(packTransfers(transfers.slice(0, 2), { isKept, looked: table.size }));
+  expect(matchTransfers(packed, table)).toEqual([]);
+  table.add(to);
+  expect(() => matchTransfers(packed, table)).toThrow(TransferNotKept);
 });
 
 it("refuses a text that was cut off", () => {

@@ -2,24 +2,28 @@
 import { encodeFunctionData } from "viem";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BlockHeader, ListedTransfers } from "../core/chain.ts";
+import type { Address } from "../core/hex.ts";
 import type { VerificationMode } from "../core/verification.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
+import { type AddressTable, createAddressTable } from "../matcher/address-table.ts";
 import { registerAddress } from "../merchants/address-store.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import { silentLogger } from "../runtime/logger.ts";
+import { systemRandom } from "../runtime/random.ts";
 import { getChainState } from "../scanner/chain-store.ts";
 import { type Anvil, startAnvil, type TestToken } from "../testing/anvil.ts";
 import { batcherAbi, contractCode, tokenAbi } from "../testing/contracts.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import { addressOf, assetOf, atDepth, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
-import { startFollower } from "../testing/follower.ts";
+import { addressOf, assetOf, atDepth, CHAIN_ID, hashOf, MERCHANT_ID } from "../testing/factory.ts";
+import { type FollowerOptions, startFollower } from "../testing/follower.ts";
 import * as lies from "../testing/lies.ts";
 import { type NodeProxy, startNodeProxy } from "../testing/node-proxy.ts";
 import { testNodes } from "../testing/nodes.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { createFetchThreads, type FetchThreads } from "./fetch-threads.ts";
+import { followChain } from "./follow-chain.ts";
 import { readBlocks } from "./read-blocks.ts";
 
 const alice = addressOf("alice");
@@ -100,16 +104,28 @@ function nodesFor(chain: ChainConfig): ChainNodes {
   return nodes;
 }
 
+function tableOf(...addresses: readonly Address[]): AddressTable {
+  const table = createAddressTable(systemRandom.bytes(16));
+  for (const address of addresses) table.add(address);
+  return table;
+}
+
+/** Those to alice. */
 async function readAll(
   chain: ChainConfig,
   threads: FetchThreads | undefined,
   { signal = new AbortController().signal, onBlock = (_block: ListedTransfers): void => undefined } = {},
 ): Promise<ListedTransfers[]> {
-  const parts = { nodes: nodesFor(chain), ingest: { nativeSource: chain.nativeSource }, threads };
+  const parts = {
+    nodes: nodesFor(chain),
+    chain,
+    ingest: { nativeSource: chain.nativeSource, watch: { table: tableOf(alice), lastNumber: 0n } },
+    threads,
+  };
   const options = { from: first, to: head.number, concurrency: chain.fetchConcurrency, signal };
   const blocks: ListedTransfers[] = [];
   for await (const read of readBlocks(parts, options)) {
-    const block = { ...read, transfers: read.transfers.filter(() => true) };
+    const block = { ...read, transfers: read.transfers.filter(({ to }) => to === alice) };
     blocks.push(block);
     onBlock(block);
   }
@@ -123,7 +139,7 @@ describe("blocks read by threads", { timeout: 90_000 }, () => {
     const byThreads = await readAll(chain, threads);
     expect(threads.count()).toBe(2);
     expect(byThreads).toEqual(await readAll(chain, undefined));
-    expect(byThreads.flatMap((block) => block.transfers).filter(({ to }) => to === alice)).toHaveLength(36);
+    expect(byThreads.flatMap((block) => block.transfers)).toHaveLength(36);
   });
 
   it("are asked by no thread where an operator set how many requests there may be", async () => {
@@ -186,10 +202,38 @@ describe("blocks read by threads", { timeout: 90_000 }, () => {
     const deposits = await followToHead(test, chain, nodes);
     expect(refused.length).toBeGreaterThan(0);
     expect(new Set(refused)).toEqual(new Set([new URL(proxy.url).host]));
-    const paid = honest.flatMap(({ transfers }) => transfers).filter(({ to }) => to === alice);
+    const paid = honest.flatMap(({ transfers }) => transfers);
     expect(deposits.map(({ amountBaseUnits }) => amountBaseUnits).sort()).toEqual(
       paid.map(({ amountBaseUnits }) => amountBaseUnits).sort(),
     );
+  });
+
+  it("are read again as a whole for an address that was registered after they were read", async () => {
+    const chain = chainAt([anvil.url], "proved");
+    const test = await createTestDatabase();
+    stops.push(test.drop);
+    await insertMerchant(test);
+    const threads = busyThreadsFor(chain);
+    const run: FollowerOptions["run"] = async (parts, signal) => {
+      // The watch is loaded already; the look for what is new is part of the first commit.
+      await registerAlice(test);
+      await followChain(parts, signal);
+    };
+    const follower = await startFollower(test, { chain, nodes: nodesFor(chain), threads, run });
+    stops.push(follower.stop);
+    expect(await depositsAtHead(test)).toHaveLength(36);
+    expect(threads.count()).toBe(2);
+  });
+
+  it("C12: a payment under a hash that is not its transaction's is refused, wherever it is read", async () => {
+    const [paying] = await readAll(chainAt([anvil.url], "proved"), undefined);
+    const { txHash } = paying?.transfers[0] ?? {};
+    if (typeof txHash !== "string") throw new Error("The first block holds no payment");
+    const chain = chainAt([proxy.url], "proved");
+    proxy.lie(lies.rename(txHash, hashOf("another")));
+    for (const threads of [busyThreadsFor(chain), undefined]) {
+      await expect(readAll(chain, threads)).rejects.toMatchObject({ code: "node_answer_invalid" });
+    }
   });
 
   it("C2: a log left out by the only node is never passed: the cursor stays below it", async () => {
@@ -207,16 +251,29 @@ describe("blocks read by threads", { timeout: 90_000 }, () => {
 
 /** Follows the chain by threads until its head; returns the deposits that were found. */
 async function followToHead(test: TestDatabase, chain: ChainConfig, nodes: ChainNodes) {
-  await test.database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Test')", [MERCHANT_ID]);
-  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
+  await insertMerchant(test);
+  await registerAlice(test);
   const threads = threadsFor(chain);
   const follower = await startFollower(test, { chain, nodes, threads });
   stops.push(follower.stop);
+  const deposits = await depositsAtHead(test);
+  expect(threads.count()).toBe(2);
+  return deposits;
+}
+
+function insertMerchant({ database }: TestDatabase): Promise<unknown> {
+  return database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Test')", [MERCHANT_ID]);
+}
+
+function registerAlice({ database }: TestDatabase): Promise<unknown> {
+  return registerAddress(database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
+}
+
+async function depositsAtHead(test: TestDatabase) {
   await waitFor(
     async () => (await getChainState(test.database, CHAIN_ID)).cursorHash === head.hash,
     PATIENCE,
   );
-  expect(threads.count()).toBe(2);
   const found = await listDeposits(test.database, { merchantId: MERCHANT_ID, limit: 100 });
   return found.map(({ deposit }) => deposit);
 }

@@ -4,34 +4,44 @@
  * or that is refused is asked of the nodes from here: they try again, ask each other, and keep the record.
  */
 import type { BlockHeader, BlockTransfers } from "../core/chain.ts";
-import { extractTransfers } from "../matcher/extract-transfers.ts";
 import { AnswerRefused } from "../rpc/answer.ts";
 import { type FetchAheadOptions, fetchAhead } from "../scanner/fetch-ahead.ts";
 import type { ClaimedBlock } from "./fetch-messages.ts";
 import type { FetchThreads } from "./fetch-threads.ts";
 import type { FollowerParts } from "./follower-parts.ts";
-import { packedList, packTransfers } from "./pack-transfers.ts";
+import { packedList } from "./pack-transfers.ts";
+import { type BlockReading, readBlock } from "./read-block.ts";
 
 /** Below this many blocks threads are not worth their start. */
 const WORTH_THREADS = 200n;
 
 export interface BlockReaderParts extends Pick<FollowerParts, "threads"> {
   readonly nodes: Pick<FollowerParts["nodes"], "backfill" | "verification">;
-  readonly ingest: Pick<FollowerParts["ingest"], "nativeSource">;
+  readonly chain: Pick<FollowerParts["chain"], "internal">;
+  readonly ingest: Pick<FollowerParts["ingest"], "nativeSource" | "watch">;
 }
 
-/** As `fetchAhead`. */
+/**
+ * As `fetchAhead`. Of each block what may move to a watched address is kept; where more is wanted of one, because an
+ * address was registered after it was read, its `transfers` throw `TransferNotKept`.
+ */
 export function readBlocks(
   parts: BlockReaderParts,
   options: FetchAheadOptions & { readonly signal: AbortSignal },
 ): AsyncGenerator<BlockTransfers, void, undefined> {
   const { threads } = parts;
   const isWorthThreads = options.to - options.from >= WORTH_THREADS;
+  const reading: BlockReading = {
+    nodes: parts.nodes.backfill,
+    nativeSource: parts.ingest.nativeSource,
+    internal: parts.chain.internal,
+    table: parts.ingest.watch.table,
+  };
   let underWayHere = 0;
   const here = async (number: bigint, signal: AbortSignal) => {
     underWayHere += 1;
     try {
-      return await readHere(parts, number, signal);
+      return await readHere(reading, number, signal);
     } finally {
       underWayHere -= 1;
     }
@@ -48,34 +58,29 @@ export function readBlocks(
   return fetchAhead(source, options, ({ extracted }) => extracted);
 }
 
-interface ReadBlock {
+interface WithHeader {
   readonly header: BlockHeader;
   readonly extracted: BlockTransfers;
 }
 
-function withHeader(extracted: BlockTransfers): ReadBlock {
+function withHeader(extracted: BlockTransfers): WithHeader {
   return { header: extracted.block, extracted };
 }
 
-async function readHere(
-  { nodes, ingest }: BlockReaderParts,
-  number: bigint,
-  signal: AbortSignal,
-): Promise<BlockTransfers> {
-  const fetched = await nodes.backfill.blockByNumber(number, signal);
-  const { transfers, ...block } = extractTransfers(fetched, ingest.nativeSource);
-  return { ...block, transfers: packedList(packTransfers(transfers)) };
+async function readHere(reading: BlockReading, number: bigint, signal: AbortSignal): Promise<BlockTransfers> {
+  const { header, verification, transfers } = await readBlock(reading, number, signal);
+  return { block: header, verification, transfers: packedList(transfers) };
 }
 
 /** `null` when no thread could get it, or what it got is refused. */
 async function readByThread(
-  { nodes }: BlockReaderParts,
+  { nodes, ingest }: BlockReaderParts,
   threads: FetchThreads,
   number: bigint,
   signal: AbortSignal,
 ): Promise<BlockTransfers | null> {
   await nodes.verification.ready(signal);
-  const fetched = await threads.fetch(number, signal);
+  const fetched = await threads.fetch(number, ingest.watch.table.shared(), signal);
   return fetched === null ? null : judged(nodes, fetched);
 }
 

@@ -88,7 +88,7 @@ async function recordPiece(
 function matchSpans(blocks: readonly BlockTransfers[], only: AddressSpans): MatchedTransfer[] {
   return blocks.flatMap((each) => {
     const { number } = each.block;
-    const isWanted = ({ to }: Transfer) => {
+    const isWanted = ({ to }: Pick<Transfer, "to">) => {
       const span = only.get(to);
       return span !== undefined && span.from <= number && number <= span.to;
     };

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type Address, bytesToHex, hexToBytes } from "../core/hex.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { addressOf, hashOf } from "../testing/factory.ts";
-import { createAddressTable } from "./address-table.ts";
+import { createAddressTable, lookInto } from "./address-table.ts";
 import { matchTransfers } from "./match-transfers.ts";
 
 const seed = () => systemRandom.bytes(16);
@@ -67,6 +67,29 @@ describe("the address table", () => {
     const table = createAddressTable(seed());
     table.reserve(1_000_000);
     expect(table.byteLength).toBeLessThan(16 * 1_000_000);
+  });
+
+  it("is looked into from its shared memory, and what is added shows there at once", () => {
+    const table = createAddressTable(seed());
+    const look = lookInto(structuredClone(table.shared()));
+    expect([look.size, look.mayContain(addressOf("alice"))]).toEqual([0, false]);
+    table.add(addressOf("alice"));
+    expect([look.size, look.mayContain(addressOf("alice"))]).toEqual([1, true]);
+    expect(look.mayContainAny(packed([addressOf("bob"), addressOf("alice")]))).toBe(true);
+  });
+
+  it("leaves whoever looks into memory that it has grown out of with another size", () => {
+    const table = createAddressTable(seed());
+    const shared = table.shared();
+    const look = lookInto(shared);
+    const addresses = Array.from({ length: 2_000 }, randomAddress);
+    for (const address of addresses) {
+      table.add(address);
+      // Of the same size, it holds the same: whoever relies on that misses nothing.
+      if (look.size === table.size) expect(look.mayContain(address)).toBe(true);
+    }
+    expect(table.shared()).not.toBe(shared);
+    expect(look.size).toBeLessThan(table.size);
   });
 
   it("refuses bytes that are not whole addresses", () => {

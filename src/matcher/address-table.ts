@@ -13,9 +13,7 @@
 import { createHash } from "node:crypto";
 import type { Address } from "../core/hex.ts";
 
-export interface AddressTable {
-  /** How many different addresses are held. */
-  readonly size: number;
+export interface AddressTable extends AddressLook {
   /** Bytes of shared memory that it takes. */
   readonly byteLength: number;
   /** Adding again changes nothing. */
@@ -24,6 +22,14 @@ export interface AddressTable {
   addPacked(packed: Uint8Array): void;
   /** Makes room for so many addresses at once, instead of growing several times on the way there. */
   reserve(count: number): void;
+  /** For other threads; another one each time the table has grown out of it. */
+  shared(): SharedTable;
+}
+
+/** What can be asked of a table. */
+export interface AddressLook {
+  /** How many different addresses are held. */
+  readonly size: number;
   /**
    * @param hex holds an address of 40 hexadecimal digits, in either case
    * @param offset where they begin: 2 after `0x`; 26 in a topic, whose last 20 bytes are the address
@@ -31,6 +37,20 @@ export interface AddressTable {
   mayContain(hex: string, offset?: number): boolean;
   /** @param packed as for `addPacked` */
   mayContainAny(packed: Uint8Array): boolean;
+}
+
+/** The memory of a table. Can be handed from thread to thread, which copies none of it. */
+export interface SharedTable {
+  readonly keys: Int32Array;
+  readonly slots: Slots;
+}
+
+/**
+ * Looks into the table of another thread. It sees what is added there at once, but for what is added after the table
+ * has grown out of this memory: then its `size` stands still, and is no longer that of the table.
+ */
+export function lookInto({ keys, slots }: SharedTable): AddressLook {
+  return createLook(keys, () => slots);
 }
 
 /** Linear probing stays within a cache line or two up to here. */
@@ -51,26 +71,27 @@ const BYTES_PER_ADDRESS = 20;
 export function createAddressTable(seed: Uint8Array): AddressTable {
   const keys = keysOf(seed);
   const words = new Int32Array(WORDS_PER_ADDRESS);
-  let slots = emptySlots(FIRST_SLOTS);
-  let size = 0;
+  let shared: SharedTable = { keys, slots: emptySlots(FIRST_SLOTS) };
 
   const makeRoom = (slotCount: number) => {
-    if (slotCount > countOf(slots)) slots = copiedInto(slots, emptySlots(slotCount));
+    const { slots } = shared;
+    if (slotCount > countOf(slots)) shared = { keys, slots: copiedInto(slots, emptySlots(slotCount)) };
   };
   /** The address in `words`. */
   const addWords = () => {
+    const { slots } = shared;
     if (!insert(slots, mix(words, keys, HIGH_LANE), lowLane(words, keys))) return;
-    size += 1;
-    if (size > countOf(slots) * MAX_LOAD) makeRoom(Math.ceil(countOf(slots) * GROWTH));
+    if (sizeOf(slots) > countOf(slots) * MAX_LOAD) makeRoom(Math.ceil(countOf(slots) * GROWTH));
   };
-  const hasWords = () => has(slots, mix(words, keys, HIGH_LANE), lowLane(words, keys));
+  const look = createLook(keys, () => shared.slots);
   return {
     get size() {
-      return size;
+      return look.size;
     },
     get byteLength() {
-      return slots.byteLength;
+      return shared.slots.fingerprints.byteLength;
     },
+    shared: () => shared,
     add: (address) => {
       readHex(address, 2, words);
       addWords();
@@ -83,6 +104,18 @@ export function createAddressTable(seed: Uint8Array): AddressTable {
       }
     },
     reserve: (count) => makeRoom(Math.ceil((count * SPARE) / MAX_LOAD)),
+    mayContain: look.mayContain,
+    mayContainAny: look.mayContainAny,
+  };
+}
+
+function createLook(keys: Int32Array, slots: () => Slots): AddressLook {
+  const words = new Int32Array(WORDS_PER_ADDRESS);
+  const hasWords = () => has(slots(), mix(words, keys, HIGH_LANE), lowLane(words, keys));
+  return {
+    get size() {
+      return sizeOf(slots());
+    },
     mayContain: (hex, offset = 2) => {
       readHex(hex, offset, words);
       return hasWords();
@@ -104,20 +137,32 @@ function expectWhole(packed: Uint8Array): void {
 }
 
 /**
- * Two numbers for each slot, the low and the high half of a fingerprint; a low half of zero: empty. Shared, so that workers may look up too. Signed, because the engine
- * keeps signed 32-bit numbers in registers and unsigned ones, half of the time, on the heap.
+ * Two numbers for each slot, the low and the high half of a fingerprint; a low half of zero: empty. Signed, because the
+ * engine keeps signed 32-bit numbers in registers and unsigned ones, half of the time, on the heap.
  */
-function emptySlots(count: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(count * 2 * Int32Array.BYTES_PER_ELEMENT));
+export interface Slots {
+  readonly fingerprints: Int32Array;
+  /** How many slots are taken: counted after they are, so whoever reads it sees that many. */
+  readonly taken: Int32Array;
 }
 
-function countOf(slots: Int32Array): number {
-  return slots.length / 2;
+function emptySlots(count: number): Slots {
+  const shared = (length: number) =>
+    new Int32Array(new SharedArrayBuffer(length * Int32Array.BYTES_PER_ELEMENT));
+  return { fingerprints: shared(count * 2), taken: shared(1) };
+}
+
+function countOf({ fingerprints }: Slots): number {
+  return fingerprints.length / 2;
+}
+
+function sizeOf({ taken }: Slots): number {
+  return Atomics.load(taken, 0);
 }
 
 /** The position of a fingerprint's slot, or of the empty one where it would go. */
 function find(slots: Int32Array, high: number, low: number): number {
-  let position = Math.floor((low >>> 0) * (countOf(slots) / 2 ** 32)) * 2;
+  let position = Math.floor((low >>> 0) * (slots.length / 2 ** 33)) * 2;
   for (;;) {
     const slotLow = slots[position];
     if (slotLow === 0 || (slotLow === low && slots[position + 1] === high)) return position;
@@ -126,23 +171,25 @@ function find(slots: Int32Array, high: number, low: number): number {
   }
 }
 
-function has(slots: Int32Array, high: number, low: number): boolean {
-  return slots[find(slots, high, low)] === low;
+function has({ fingerprints }: Slots, high: number, low: number): boolean {
+  return fingerprints[find(fingerprints, high, low)] === low;
 }
 
-function insert(slots: Int32Array, high: number, low: number): boolean {
-  const position = find(slots, high, low);
-  if (slots[position] === low) return false;
-  slots[position] = low;
-  slots[position + 1] = high;
+/** The high half first: until the low one is there, the slot is empty to whoever looks. */
+function insert({ fingerprints, taken }: Slots, high: number, low: number): boolean {
+  const position = find(fingerprints, high, low);
+  if (fingerprints[position] === low) return false;
+  fingerprints[position + 1] = high;
+  fingerprints[position] = low;
+  Atomics.add(taken, 0, 1);
   return true;
 }
 
 /** From the fingerprints alone: the addresses themselves are not kept. */
-function copiedInto(slots: Int32Array, larger: Int32Array): Int32Array {
-  for (let position = 0; position < slots.length; position += 2) {
-    const low = slots[position] ?? 0;
-    if (low !== 0) insert(larger, slots[position + 1] ?? 0, low);
+function copiedInto({ fingerprints }: Slots, larger: Slots): Slots {
+  for (let position = 0; position < fingerprints.length; position += 2) {
+    const low = fingerprints[position] ?? 0;
+    if (low !== 0) insert(larger, fingerprints[position + 1] ?? 0, low);
   }
   return larger;
 }

@@ -14,7 +14,7 @@ import type { Address } from "../core/hex.ts";
 import type { FetchedLog, FetchedReceipt } from "../rpc/fetched-block.ts";
 
 /** keccak256("Transfer(address,address,uint256)"), ERC-20 */
-const TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
+export const TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
 
 const UPPER_BYTES = `0x${"0".repeat(24)}`;
 const AMOUNT = /^0x[0-9a-f]{64}$/i;

@@ -218,12 +218,10 @@ function questionsFor(purpose: Purpose, parts: Parts): ChainQuestions {
       const order = ableFirst(watch.numberOf(hash));
       return failover({ order, ...ask((node) => node.blockByHash(hash, signal)) }, signal);
     },
-    blockByNumber: async (number, signal) => {
+    blockByNumber: async (number, signal, isNameWanted) => {
       await verifier.ready(signal);
-      return failover(
-        { order: ableFirst(number), ...ask((node) => node.blockByNumber(number, signal)) },
-        signal,
-      );
+      const question = ask((node) => node.blockByNumber(number, signal, isNameWanted));
+      return failover({ order: ableFirst(number), ...question }, signal);
     },
   };
 }

@@ -9,7 +9,13 @@ import { AnswerRefused } from "./answer.ts";
 import { type AskedBlock, blockNumberParameter, type CheckedBlock, checkBlock } from "./check-block.ts";
 import { checkReceipts } from "./check-receipts.ts";
 import { checkCallTraces, checkFlatTraces } from "./check-traces.ts";
-import type { CallFrame, FetchedBlock, FetchedReceipt, Quantity } from "./fetched-block.ts";
+import type {
+  CallFrame,
+  FetchedBlock,
+  FetchedReceipt,
+  FetchedTransaction,
+  Quantity,
+} from "./fetched-block.ts";
 import { type Ask, isMethodMissing } from "./json-rpc.ts";
 import { type BlockProof, proveBlock, type RawBlock } from "./proof/proof-level.ts";
 
@@ -33,6 +39,12 @@ export interface BlockSource {
   /** For messages. */
   readonly nodeName: string;
 }
+
+/**
+ * Whether a transaction's hash has to be proved. A root proves everything else that it says; its hash is one more to be
+ * computed, and only a deposit is named by it.
+ */
+export type IsNameWanted = (transaction: FetchedTransaction, receipt: FetchedReceipt) => boolean;
 
 export function freshAbilities(): NodeAbilities {
   return { receipts: "eth_getBlockReceipts", traces: "debug_traceBlockByHash" };
@@ -64,6 +76,7 @@ export async function fetchBlockByNumber(
   source: BlockSource,
   number: bigint,
   signal?: AbortSignal,
+  isNameWanted?: IsNameWanted,
 ): Promise<FetchedBlock> {
   const parameter = blockNumberParameter(number);
   const [answer, byNumber] = await Promise.all([
@@ -72,7 +85,8 @@ export async function fetchBlockByNumber(
   ]);
   const block = checkGivenBlock(answer, { number });
   const receipts = byNumber ?? (await askReceipts(source, block.header.hash, signal));
-  return assemble(source, block, receipts, await askTraces(source, block.header.hash, signal), signal);
+  const traces = await askTraces(source, block.header.hash, signal);
+  return assemble(source, block, receipts, traces, signal, isNameWanted);
 }
 
 /** How much of a block the node's answer proves. Whether that is enough is for another to say. */
@@ -102,18 +116,36 @@ async function assemble(
   receiptsAnswer: unknown,
   tracesAnswer: unknown,
   signal?: AbortSignal,
+  isNameWanted?: IsNameWanted,
 ): Promise<FetchedBlock> {
   const receipts = await readReceipts(source.ask, block, receiptsAnswer, signal);
-  const verification = source.verify(block.header.number, rawBlock(block, receipts));
+  const named = isNameWanted === undefined ? undefined : placesOf(block, receipts, isNameWanted);
+  const verification = source.verify(block.header.number, { ...rawBlock(block, receipts), named });
   return {
     header: block.header,
     verification,
+    named,
     transactions: block.transactions,
     receipts,
     withdrawals: block.withdrawals,
     traces:
       source.internal === "none" ? null : await readTraces(source, block, receipts, tracesAnswer, signal),
   };
+}
+
+function placesOf(
+  { transactions }: CheckedBlock,
+  receipts: readonly FetchedReceipt[],
+  isWanted: IsNameWanted,
+): ReadonlySet<number> {
+  const places = new Set<number>();
+  for (let place = 0; place < transactions.length; place++) {
+    const transaction = transactions[place];
+    const receipt = receipts[place];
+    if (transaction !== undefined && receipt !== undefined && isWanted(transaction, receipt))
+      places.add(place);
+  }
+  return places;
 }
 
 async function readReceipts(

@@ -12,6 +12,8 @@ export type Quantity = `0x${string}`;
 export interface FetchedBlock {
   readonly header: BlockHeader;
   readonly verification: BlockVerification;
+  /** Only the hashes of these transactions were asked to be proved; of all if it is not given. */
+  readonly named?: ReadonlySet<number> | undefined;
   readonly transactions: readonly FetchedTransaction[];
   /** `receipts[i]` belongs to `transactions[i]`. */
   readonly receipts: readonly FetchedReceipt[];

@@ -22,6 +22,7 @@ import {
   fetchBlockByNumber,
   fetchProof,
   freshAbilities,
+  type IsNameWanted,
 } from "./fetch-block.ts";
 import { fetchLogs, type LogAnswer, type LogQuery } from "./fetch-logs.ts";
 import type { FetchedBlock } from "./fetched-block.ts";
@@ -61,7 +62,8 @@ export interface ChainQuestions {
   tag(tag: FinalityTag, signal?: AbortSignal): Promise<BlockHeader | null>;
   /** Block, receipts and traces, agreeing with each other. A block that is not there is an error. */
   blockByHash(hash: Hash, signal?: AbortSignal): Promise<FetchedBlock>;
-  blockByNumber(number: bigint, signal?: AbortSignal): Promise<FetchedBlock>;
+  /** @param isNameWanted every transaction's hash is proved if it is not given */
+  blockByNumber(number: bigint, signal?: AbortSignal, isNameWanted?: IsNameWanted): Promise<FetchedBlock>;
 }
 
 export interface ChainNode {
@@ -195,7 +197,8 @@ function questions(source: BlockSource, answering: Answering): ChainQuestions {
       }, signal),
     tag: (tag, signal) => answering(() => askTag(ask, tag, signal), signal),
     blockByHash: (hash, signal) => answering(() => fetchBlockByHash(source, hash, signal), signal),
-    blockByNumber: (number, signal) => answering(() => fetchBlockByNumber(source, number, signal), signal),
+    blockByNumber: (number, signal, isNameWanted) =>
+      answering(() => fetchBlockByNumber(source, number, signal, isNameWanted), signal),
   };
 }
 

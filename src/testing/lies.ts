@@ -79,6 +79,10 @@ export const dropLog = (logIndex: number): Lie =>
     });
   });
 
+/** Calls a transaction, in whatever is told of it, by another hash. */
+export const rename = (hash: string, other: string): Lie =>
+  changed((answer) => JSON.parse(JSON.stringify(answer).replaceAll(hash, other)));
+
 /** Adds a log that nobody emitted to the last of the block's receipts that has one. */
 export const inventLog = (log: {
   readonly address: string;

@@ -47,6 +47,8 @@ export interface RawBlock {
   readonly receipts: readonly unknown[];
   /** The block's own list; `null` or `undefined` on a chain that has none. */
   readonly withdrawals: unknown;
+  /** Transactions whose hash is to be proved, by their places; all of them if it is not given. */
+  readonly named?: ReadonlySet<number> | undefined;
 }
 
 export interface BlockProof {
@@ -58,7 +60,7 @@ export interface BlockProof {
     readonly tokenLogs: boolean;
     /** The value of each transaction, its recipient, and whether it succeeded; its hash. */
     readonly nativeValue: boolean;
-    /** Which transaction each log and value belongs to. */
+    /** Which transaction each log and value belongs to; of those that are `named`. */
     readonly transactionHashes: boolean;
     readonly withdrawals: boolean;
   };
@@ -105,7 +107,7 @@ function proveTransactions(writer: RlpWriter, raw: RawBlock, header: Fields): Pr
   if (raw.transactions === null) return NOT_ASKED;
   const agreement = proveAgreement(writer, raw.transactions, raw.receipts);
   if (!agreement.isProved) return agreement;
-  return proveTransactionsRoot(writer, raw.transactions, header["transactionsRoot"]);
+  return proveTransactionsRoot(writer, raw.transactions, header["transactionsRoot"], raw.named);
 }
 
 /**

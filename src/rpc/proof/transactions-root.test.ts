@@ -124,6 +124,21 @@ describe("the transactions' root", () => {
     expect(prove([{ ...told, type: "0x55" }], rootOf([encoded]))).toMatchObject({ doubt: "unknown" });
   });
 
+  it("asks for the hash of those alone that are named, and for what all of them say", () => {
+    const told = SAMPLES.map(([, sample]) => sample.told);
+    const root = rootOf(SAMPLES.map(([, { encoded }]) => encoded));
+    const renamed = told.map((each, index) =>
+      index === 2 ? { ...each, hash: `0x${"11".repeat(32)}` } : each,
+    );
+    const proveNamed = (transactions: readonly unknown[], ...named: number[]) =>
+      proveTransactionsRoot(createRlpWriter(), transactions, root, new Set(named));
+    expect(proveNamed(renamed)).toEqual({ isProved: true });
+    expect(proveNamed(renamed, 0, 1)).toEqual({ isProved: true });
+    expect(proveNamed(renamed, 0, 2)).toMatchObject({ doubt: "differs" });
+    const changed = told.map((each, index) => (index === 3 ? { ...each, value: "0x7" } : each));
+    expect(proveNamed(changed)).toMatchObject({ doubt: "differs" });
+  });
+
   it("is not proved, and says why, with a type that is not known", () => {
     const { told } = LEGACY_SAMPLE;
     const strange = { hash: `0x${"11".repeat(32)}`, type: "0x7f", to: TO, value: "0x1" };
