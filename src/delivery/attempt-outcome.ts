@@ -51,7 +51,10 @@ export interface AttemptOutcome {
   readonly httpStatus: number | null;
   /** `null`: delivered. */
   readonly error: AttemptErrorClass | null;
-  /** What the system or the TLS library called it, e.g. `ECONNREFUSED`; never an address or a URL. */
+  /**
+   * What the system or the TLS library called it, e.g. `ECONNREFUSED`, or what the proxy answered, e.g. `PROXY_407`;
+   * never an address or a URL.
+   */
   readonly errorCode: string | null;
   /** All of it, to the last byte of the answer that was read. */
   readonly durationMs: number;
@@ -65,11 +68,14 @@ export interface AttemptOutcome {
 /** An error that knows its class already. */
 export class AttemptError extends Error {
   readonly errorClass: AttemptErrorClass;
+  /** What the log calls it; left out: what its cause is called. */
+  readonly code?: string;
 
-  constructor(errorClass: AttemptErrorClass, message: string, cause?: unknown) {
+  constructor(errorClass: AttemptErrorClass, message: string, cause?: unknown, code?: string) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = "AttemptError";
     this.errorClass = errorClass;
+    if (code !== undefined) this.code = code;
   }
 }
 

@@ -9,7 +9,7 @@
  *   502, 504, or Squid's ERR_CONNECT_FAIL                                 it could not reach the merchant
  *   no answer to CONNECT in time                                          the merchant's, whom it waits for
  */
-import { isIPv6, connect as openSocket, type Socket } from "node:net";
+import { isIP, isIPv6, connect as openSocket, type Socket } from "node:net";
 import { connect as openTls } from "node:tls";
 import { AttemptError } from "./attempt-outcome.ts";
 
@@ -49,7 +49,7 @@ export function openTunnel(
 ): () => void {
   const place = { host: proxy.host, port: proxy.port };
   const socket: Socket = proxy.isTls
-    ? openTls({ ...place, servername: proxy.host, ALPNProtocols: ["http/1.1"] })
+    ? openTls({ ...place, servername: isIP(proxy.host) === 0 ? proxy.host : "", ALPNProtocols: ["http/1.1"] })
     : openSocket({ ...place, noDelay: true, keepAlive: true });
   let isDone = false;
   let head = Buffer.alloc(0);
@@ -70,7 +70,8 @@ export function openTunnel(
   function take(chunk: Buffer): void {
     head = Buffer.concat([head, chunk]);
     const end = head.indexOf("\r\n\r\n");
-    if (end === -1 && head.length > MAX_HEAD_BYTES) finish(proxyError("sent no end of its headers"));
+    if (end === -1 && head.length > MAX_HEAD_BYTES)
+      finish(proxyError("sent no end of its headers", "PROXY_NOT_HTTP"));
     if (end === -1) return;
     const refusal = refusalOf(head.subarray(0, end).toString("latin1"));
     const rest = head.subarray(end + 4);
@@ -79,8 +80,8 @@ export function openTunnel(
   }
 
   // Stays for the socket's life: an error between two owners would end the process.
-  socket.on("error", (error) => finish(proxyError("broke the connection", error)));
-  socket.once("close", () => finish(proxyError("closed the connection")));
+  socket.on("error", (error) => finish(proxyError("broke the connection", undefined, error)));
+  socket.once("close", () => finish(proxyError("closed the connection", "PROXY_CLOSED")));
   socket.once(proxy.isTls ? "secureConnect" : "connect", () => {
     onConnected();
     socket.on("data", take);
@@ -102,14 +103,15 @@ function connectRequest({ authorization }: EgressProxy, target: { address: strin
 /** `null`: the way is open. */
 function refusalOf(head: string): AttemptError | null {
   const [, status] = /^HTTP\/1\.[01] (\d{3})/.exec(head) ?? [];
-  if (status === undefined) return proxyError("does not speak HTTP");
+  if (status === undefined) return proxyError("does not speak HTTP", "PROXY_NOT_HTTP");
   if (status.startsWith("2")) return null;
   const couldNotReach =
     status === "502" || status === "504" || /^x-squid-error: *ERR_CONNECT_FAIL/im.test(head);
   if (couldNotReach) return new AttemptError("unreachable", `the proxy could not reach it: ${status}`);
-  return proxyError(`answered ${status}`);
+  return proxyError(`answered ${status}`, `PROXY_${status}`);
 }
 
-function proxyError(what: string, cause?: Error): AttemptError {
-  return new AttemptError("proxy", `the egress proxy ${what}`, cause);
+/** @param code what an operator sees of it in the log, as there is no attempt to look at */
+function proxyError(what: string, code?: string, cause?: Error): AttemptError {
+  return new AttemptError("proxy", `the egress proxy ${what}`, cause, code);
 }

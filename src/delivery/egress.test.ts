@@ -443,7 +443,11 @@ describe("an egress proxy", () => {
       const merchant = await sink();
       const { proxy, by } = await proxied();
       proxy.refuse(answer);
-      expect(await attempt(by, merchant.url)).toMatchObject({ error: "proxy", httpStatus: null });
+      expect(await attempt(by, merchant.url)).toMatchObject({
+        error: "proxy",
+        errorCode: `PROXY_${answer.slice(0, 3)}`,
+        httpStatus: null,
+      });
     },
   );
 
@@ -465,6 +469,7 @@ describe("an egress proxy", () => {
     opened.splice(opened.indexOf(gone), 1);
     expect(await attempt(egress({ proxy: readProxyUrl(gone.url) }), merchant.url)).toMatchObject({
       error: "proxy",
+      errorCode: "ECONNREFUSED",
     });
     const { proxy, by } = await proxied();
     proxy.refuse("hang");

@@ -181,7 +181,7 @@ function openByProxy(proxy: EgressProxy): Open {
 
 /** No connection to the operator's own proxy: nobody knows how the merchant is. */
 export function proxyAway(): AttemptError {
-  return new AttemptError("proxy", "the egress proxy does not answer");
+  return new AttemptError("proxy", "the egress proxy does not answer", undefined, "PROXY_SILENT");
 }
 
 function guardedLookup(options: GuardedConnectorOptions, phases: ConnectPhases): LookupFunction {

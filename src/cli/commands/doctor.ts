@@ -3,6 +3,7 @@ import { coerceError } from "../../core/errors.ts";
 import { openUnpreparedDatabase } from "../../db/open-database.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { systemRandom } from "../../runtime/random.ts";
+import { checkCallbacks } from "../callbacks-checks.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import {
   checkDatabase,
@@ -25,8 +26,9 @@ export async function doctorCommand(options: GlobalOptions): Promise<CommandResu
   // What it would log, it tells.
   const setup = await setUp(options, "silent");
   const parts: DoctorParts = { ...setup, clock: systemClock };
-  const [secretKey, review, database, nodes] = await Promise.all([
+  const [secretKey, callbacks, review, database, nodes] = await Promise.all([
     checkSecretKey(parts),
+    checkCallbacks(parts),
     checkReview(parts.config),
     checkDatabaseAndQueue(parts),
     Promise.all(
@@ -37,7 +39,8 @@ export async function doctorCommand(options: GlobalOptions): Promise<CommandResu
       ]),
     ),
   ]);
-  const findings = [...checkedConfig(parts.config), secretKey, ...review, ...database, ...nodes.flat()];
+  const own = [...checkedConfig(parts.config), secretKey, ...callbacks, ...review];
+  const findings = [...own, ...database, ...nodes.flat()];
   const isWell = findings.every((finding) => finding.level !== "fail");
   return {
     exitCode: isWell ? EXIT.done : EXIT.failed,
