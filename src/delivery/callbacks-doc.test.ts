@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { EVENT_TYPES } from "../core/event.ts";
 import { SEEN_STATUSES } from "../core/seen-payment.ts";
+import { ATTEMPT_ERRORS } from "./attempt-outcome.ts";
 import { parseCustomHeaders } from "./custom-headers.ts";
 import { createEndpointSecret, createKeyOpener, formatPublicKey } from "./endpoint-secret.ts";
 import { signCallback } from "./signature.ts";
@@ -46,6 +47,15 @@ describe("docs/callbacks.md", () => {
     const signed = signCallback({ id, timestampSeconds: Number(timestamp), body, keys: [key] });
     expect(formatPublicKey(secret.publicKey ?? Buffer.alloc(0))).toBe(publicKey);
     expect(signed["webhook-signature"]).toBe(signature);
+  });
+
+  it("has a line for each error of an attempt that a merchant sees, and none for others", () => {
+    const [, rest = ""] = text.split("<!-- errors -->");
+    const [table = ""] = rest.split("\n\n");
+    const named = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, error]) => error).slice(1);
+    // What failed on our side is no attempt of theirs.
+    const seen = ATTEMPT_ERRORS.filter((error) => error !== "proxy" && error !== "local");
+    expect(named.sort()).toEqual([...seen].sort());
   });
 
   it("has the reserved headers right", () => {
