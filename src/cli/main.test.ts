@@ -208,6 +208,36 @@ describe("status", () => {
       /^ethereum \(1\) +following +10 +13 +3 +- +- +never +The nodes know no "finalized" block/m,
     );
   });
+
+  test("names the endpoints that are not well, by merchant and host, longest first", async () => {
+    for (const id of ["end_gone", "end_well", "end_failing"])
+      await insertEndpoint(db.database, `https://${id.slice(4)}.example/token`, id);
+    await insertDeliveries(db.database, ["end_failing"], 3);
+    await db.database.query(
+      "UPDATE endpoints SET failing_since = now() - interval '3 hours', paused_until = now() + interval '1 minute' WHERE id = 'end_failing'",
+    );
+    await db.database.query(
+      "UPDATE endpoints SET failing_since = now() - interval '2 days', status = 'disabled', disabled_reason = 'gone' WHERE id = 'end_gone'",
+    );
+    const config = ["--config", await configFile("status.yaml")];
+    expect(JSON.parse((await depositd(["status", "--json", ...config])).stdout)).toMatchObject({
+      unwellEndpoints: [
+        {
+          id: "end_gone",
+          merchantId: MERCHANT_ID,
+          host: "gone.example",
+          state: "disabled: gone",
+          dueCount: 0,
+        },
+        { id: "end_failing", host: "failing.example", state: "failing, paused", dueCount: 3 },
+      ],
+    });
+    const { stdout } = await depositd(["status", ...config]);
+    expect(stdout).toMatch(/^end_failing +mer_test +failing\.example +failing, paused +3 h ago +3$/m);
+    expect(stdout).not.toContain("well.example");
+    expect(stdout).not.toContain("token");
+    await db.database.query("TRUNCATE delivery_attempts, deliveries, events, replays, endpoints");
+  });
 });
 
 describe("doctor", () => {

@@ -65,6 +65,35 @@ export async function countEndpoints(sql: Sql): Promise<EndpointCounts> {
   return row ?? { enabled: 0, failing: 0, paused: 0, disabled: 0 };
 }
 
+/** An endpoint that an operator should know of. */
+export interface UnwellEndpoint {
+  readonly id: string;
+  readonly merchantId: string;
+  readonly url: string;
+  readonly isPaused: boolean;
+  /** `gone` or `failing`; `null` while it is enabled. */
+  readonly disabledReason: string | null;
+  readonly failingSince: Date | null;
+  /** Deliveries due to it, counted up to ten thousand. */
+  readonly dueCount: number;
+}
+
+/** Those that fail, and those that were disabled by that and not by their merchant: the longest first. */
+export async function listUnwellEndpoints(sql: Sql, limit: number): Promise<UnwellEndpoint[]> {
+  return sql.query<UnwellEndpoint>(
+    `SELECT p.id, p.merchant_id AS "merchantId", p.url, coalesce(p.paused_until > now(), false) AS "isPaused",
+       p.disabled_reason AS "disabledReason", p.failing_since AS "failingSince", (
+         SELECT count(*) FROM (
+           SELECT FROM deliveries d WHERE d.endpoint_id = p.id AND d.state = 'due' LIMIT 10000
+         ) due
+       )::integer AS "dueCount"
+     FROM endpoints p
+     WHERE p.deleted_at IS NULL AND (p.disabled_reason <> 'by_merchant' OR p.status = 'enabled' AND p.failing_since IS NOT NULL)
+     ORDER BY p.failing_since NULLS LAST, p.id LIMIT $1`,
+    [limit],
+  );
+}
+
 export interface WaitingSeenPayments {
   readonly chainId: number;
   readonly count: number;

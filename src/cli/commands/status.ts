@@ -11,6 +11,8 @@ import {
   type DeliveriesInFlight,
   type DepositsInFlight,
   type EndpointCounts,
+  listUnwellEndpoints,
+  type UnwellEndpoint,
   type WaitingSeenPayments,
 } from "../../http/status-store.ts";
 import { systemClock } from "../../runtime/clock.ts";
@@ -28,10 +30,11 @@ import { withDatabase } from "../with-database.ts";
 
 /** Those that wait longest; `hold list` has all of them. */
 const SHOWN_HOLDS = 10;
+const SHOWN_ENDPOINTS = 10;
 
 export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
   const setup = await setUp(options);
-  const [chains, nodes, deposits, deliveries, endpoints, rescans, seen, holds] = await withDatabase(
+  const [chains, nodes, deposits, deliveries, endpoints, unwell, rescans, seen, holds] = await withDatabase(
     setup,
     (database) =>
       Promise.all([
@@ -40,6 +43,7 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
         countDepositsInFlight(database),
         countDeliveriesInFlight(database),
         countEndpoints(database),
+        listUnwellEndpoints(database, SHOWN_ENDPOINTS),
         countLiveRescans(database),
         countSeenPayments(database),
         readHolds(database, SHOWN_HOLDS),
@@ -52,6 +56,7 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
     seenPayments: seen.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     deliveries: { ...deliveries, oldestCreatedAt: deliveries.oldestCreatedAt?.toISOString() ?? null },
     endpoints,
+    unwellEndpoints: unwell.map(endpointStatus),
     holds: holds.map(holdStatus),
     rescans: rescans.map((each) => ({ ...each, oldestCreatedAt: each.oldestCreatedAt.toISOString() })),
   };
@@ -63,6 +68,7 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
     ...seenText(seen),
     deliveriesText(deliveries),
     endpointsText(endpoints),
+    ...unwellText(unwell),
     ...rescansText(rescans),
   ];
   const text = parts.join("\n\n");
@@ -112,6 +118,17 @@ function nodeStatus(node: ReportedNode) {
     headNumber: toNumber(node.headNumber),
     headAt: node.headAt?.toISOString() ?? null,
     reportedAt: node.reportedAt.toISOString(),
+  };
+}
+
+/** Of its URL the host alone: path and query may hold a token. */
+function endpointStatus({ url, isPaused, disabledReason, failingSince, ...endpoint }: UnwellEndpoint) {
+  const failing = isPaused ? "failing, paused" : "failing";
+  return {
+    ...endpoint,
+    host: URL.canParse(url) ? new URL(url).host : "-",
+    state: disabledReason === null ? failing : `disabled: ${disabledReason}`,
+    failingSince: failingSince?.toISOString() ?? null,
   };
 }
 
@@ -196,6 +213,17 @@ function rescansText(rescans: readonly LiveRescans[]): string[] {
 function endpointsText({ enabled, failing, paused, disabled }: EndpointCounts): string {
   const unwell = failing === 0 ? "all well" : `${failing} failing, ${paused} of them paused`;
   return `${enabled} endpoints enabled, ${unwell}; ${disabled} disabled.`;
+}
+
+/** Nothing where all are well. */
+function unwellText(endpoints: readonly UnwellEndpoint[]): string[] {
+  if (endpoints.length === 0) return [];
+  const rows = endpoints.map((endpoint) => {
+    const { id, merchantId, host, state, dueCount } = endpointStatus(endpoint);
+    const since = endpoint.failingSince === null ? "-" : ago(endpoint.failingSince);
+    return [id, merchantId, host, state, since, dueCount === 10_000 ? "10000 or more" : String(dueCount)];
+  });
+  return [alignColumns([["ENDPOINT", "MERCHANT", "HOST", "STATE", "FAILING", "DUE"], ...rows])];
 }
 
 function shown(number: number | null): string {
