@@ -10,6 +10,7 @@
  */
 import type { BlockHeader } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
+import { TemporaryError } from "../core/errors.ts";
 import { createWakeup, type Wakeup } from "../runtime/wakeup.ts";
 import { getChainState, haltChain } from "../scanner/chain-store.ts";
 import { findCommonAncestor } from "../scanner/common-ancestor.ts";
@@ -43,19 +44,10 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
     await restoreVerification(parts.database, parts.nodes);
     const local = await openLocalChain(parts, leaseToken, signal);
     witnesses = watchWitnesses(parts, local);
-    let kept = await getChainState(parts.database, parts.chain.id);
+    let isHalted = (await getChainState(parts.database, parts.chain.id)).state === "halted";
     while (!signal.aborted) {
-      // Only a reorg halts a chain, and only whoever resumes it takes the lease away.
-      if (kept.state === "halted") {
-        await parts.clock.sleep(HALTED_POLL_MS, signal);
-        kept = await getChainState(parts.database, parts.chain.id);
-        continue;
-      }
-      const isHalted = await lookAtHead(parts, local, hints.take(), signal);
-      if (isHalted) {
-        kept = await getChainState(parts.database, parts.chain.id);
-        continue;
-      }
+      isHalted ||= await lookAtHead(parts, local, hints.take(), signal);
+      if (isHalted) return await untilResumed(parts, signal);
       witnesses.look();
       await wakeup.sleep(parts.chain.pollIntervalMs, signal);
     }
@@ -65,6 +57,12 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
     hints.close();
     await witnesses?.close();
   }
+}
+
+/** Whoever resumes the chain takes the lease away and chooses its cursor: what is known here of it is over then. */
+async function untilResumed({ database, chain, clock }: FollowerParts, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && (await getChainState(database, chain.id)).state === "halted")
+    await clock.sleep(HALTED_POLL_MS, signal);
 }
 
 /** The newest head that the leading node spoke of over its WebSocket; used once, and only to save a round trip. */
@@ -133,7 +131,10 @@ async function bringTo(
   }
 }
 
-/** Leaves our branch for the one that `header` is on; the next look ingests it. */
+/**
+ * Leaves our branch for the one that `header` is on; the next look ingests it. A header alone proves nothing, and what
+ * is undone is told to merchants: so the other branch has to show a whole block that proves what it must.
+ */
 async function handleReorg(
   parts: FollowerParts,
   local: LocalChain,
@@ -143,16 +144,10 @@ async function handleReorg(
   const { chain, database, logger } = parts;
   const found = await findCommonAncestor(parts.nodes, local, header, signal);
   if (found.tooDeep) {
-    const reason = `A reorg reaches below block ${local.lowest()}, the oldest that is kept (reorgWindow ${chain.reorgWindow})`;
-    await haltChain(database, chain.id, local.leaseToken, reason);
-    logger.error("Halted a chain", {
-      chain_id: chain.id,
-      reason,
-      head_number: header.number,
-      head_hash: header.hash,
-    });
-    return "halted";
+    await parts.nodes.blockByHash(header.hash, signal);
+    return halt(parts, local, header);
   }
+  if (found.first !== null) await parts.nodes.blockByHash(found.first.hash, signal);
   const depth = Number(local.cursor().number - found.ancestor.number);
   const undone = await undoReorg(database, local.claim(), found.ancestor);
   local.rewindTo(found.ancestor);
@@ -168,6 +163,23 @@ async function handleReorg(
   if (undone.deliveryCount > 0) await parts.wakers.deliver();
   // Nothing to undo: the nodes changed branches between two answers. The next look sees where they are.
   return depth > 0 ? bringTo(parts, local, header, signal) : undefined;
+}
+
+async function halt(
+  { chain, database, logger }: FollowerParts,
+  local: LocalChain,
+  header: BlockHeader,
+): Promise<Arrival> {
+  const reason = `A reorg reaches below block ${local.lowest()}, the oldest that is kept (reorgWindow ${chain.reorgWindow})`;
+  if (!(await haltChain(database, chain.id, local.leaseToken, reason)))
+    throw new TemporaryError("lease_lost", "Another daemon follows this chain now", { chainId: chain.id });
+  logger.error("Halted a chain", {
+    chain_id: chain.id,
+    reason,
+    head_number: header.number,
+    head_hash: header.hash,
+  });
+  return "halted";
 }
 
 /** The alarm: a branch took back what a user had spent already. */

@@ -221,17 +221,21 @@ export async function recordBehind(
   );
 }
 
-/** Stops the chain until an operator resumes it: nothing is ingested, undone or settled. */
+/**
+ * Stops the chain until an operator resumes it: nothing is ingested, undone or settled. `false`: the lease is somebody
+ * else's by now, and nothing was changed.
+ */
 export async function haltChain(
   sql: Sql,
   chainId: number,
   leaseToken: bigint,
   reason: string,
-): Promise<void> {
-  await sql.query(
-    `UPDATE chains SET state = 'halted', state_reason = $3 WHERE chain_id = $1 AND lease_token = $2`,
+): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE chains SET state = 'halted', state_reason = $3 WHERE chain_id = $1 AND lease_token = $2 RETURNING 1`,
     [chainId, leaseToken, reason],
   );
+  return rows.length > 0;
 }
 
 /**

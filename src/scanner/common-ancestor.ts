@@ -5,7 +5,12 @@ import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { KeptChain } from "./reconcile.ts";
 
 export type CommonAncestor =
-  | { readonly tooDeep: false; readonly ancestor: BlockHeader }
+  | {
+      readonly tooDeep: false;
+      readonly ancestor: BlockHeader;
+      /** The other branch's child of the ancestor; `null` when the remote block is on our own branch. */
+      readonly first: BlockHeader | null;
+    }
   /** The branches part below the kept refs. */
   | { readonly tooDeep: true };
 
@@ -30,12 +35,14 @@ export async function findCommonAncestor(
   signal?: AbortSignal,
 ): Promise<CommonAncestor> {
   let block = await lowered(nodes, local, remote, signal);
+  let first: BlockHeader | null = null;
   while (local.at(block.number)?.hash !== block.hash) {
     if (block.number <= local.lowest()) return tooDeep(nodes, signal);
+    first = block;
     block = await parentOf(nodes, block, signal);
   }
   const ancestor = local.at(block.number);
-  return ancestor === undefined ? tooDeep(nodes, signal) : { tooDeep: false, ancestor };
+  return ancestor === undefined ? tooDeep(nodes, signal) : { tooDeep: false, ancestor, first };
 }
 
 /** Before a chain is halted for good, make sure that it is the chain at all. */

@@ -30,6 +30,9 @@ export interface FollowerOptions {
   /** In place of either: how it is kept running. */
   readonly run?: (parts: FollowerParts, signal: AbortSignal) => Promise<void>;
   readonly clock?: Clock;
+  /** Who it is, where several follow. */
+  readonly holder?: string;
+  readonly leaseMs?: number;
 }
 
 export interface TestFollower {
@@ -49,8 +52,8 @@ export async function startFollower(test: TestDatabase, options: FollowerOptions
     nodes,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? silentLogger,
-    holder: "test",
-    leaseMs: 15_000,
+    holder: options.holder ?? "test",
+    leaseMs: options.leaseMs ?? 15_000,
     threads: options.threads,
     metrics: {
       onIngested: (_chainId, batch) => options.onIngested?.(batch),
