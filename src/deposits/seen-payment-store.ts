@@ -131,6 +131,22 @@ export async function listLiveSeenPayments(sql: Sql, chainId: number, limit: num
   return rows.map(toSeenPayment);
 }
 
+/** Those that were replaced or dropped a while ago at most, the newest first. */
+export async function listGivenUpSeenPayments(
+  sql: Sql,
+  chainId: number,
+  { withinMinutes, limit }: { readonly withinMinutes: number; readonly limit: number },
+): Promise<SeenPayment[]> {
+  const rows = await sql.query<SeenPaymentRow>(
+    `SELECT ${SEEN_PAYMENT_COLUMNS} FROM seen_payments s JOIN assets a ON a.id = s.asset_id
+     WHERE s.chain_id = $1 AND s.status <> 'seen' AND s.status <> 'mined'
+       AND s.changed_at > now() - $2::integer * interval '1 minute'
+     ORDER BY s.changed_at DESC, s.id LIMIT $3`,
+    [chainId, withinMinutes, limit],
+  );
+  return rows.map(toSeenPayment);
+}
+
 /**
  * Whatever is not `mined` yet though its transaction has a live deposit in a block above `blockNumber`: what was
  * given up too, for a block may hold what every mempool had forgotten.

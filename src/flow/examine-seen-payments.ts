@@ -16,6 +16,8 @@ export interface SeenExaminer {
   observe(live: readonly SeenPayment[], transactions: readonly PendingTransaction[]): void;
   /** What became of the next few of them. */
   examine(signal: AbortSignal): Promise<SeenMove[]>;
+  /** Which of those that were replaced or dropped are in a block after all. */
+  reexamine(givenUp: readonly SeenPayment[], signal: AbortSignal): Promise<SeenMove[]>;
 }
 
 export interface ExaminerParts {
@@ -70,6 +72,14 @@ export function createSeenExaminer(parts: ExaminerParts): SeenExaminer {
         else claims.push(found);
       }
       return [...moves, ...(await confirmInclusions(parts.database, parts.chainId, claims))];
+    },
+    reexamine: async (givenUp, signal) => {
+      const claims: ClaimedInclusion[] = [];
+      for (const seen of givenUp) {
+        const where = await parts.nodes.whereIs(seen.txHash, signal);
+        if (where?.is === "mined") claims.push({ seen, block: where.block });
+      }
+      return confirmInclusions(parts.database, parts.chainId, claims);
     },
   };
 }

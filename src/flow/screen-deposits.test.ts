@@ -175,6 +175,20 @@ describe("screening", () => {
     },
   );
 
+  it("waits as long as the service asks where that is longer than the schedule, ten minutes at most", async () => {
+    const busy = (seconds: string): SinkAnswer => ({ status: 429, headers: { "retry-after": seconds } });
+    service.answer((request) => busy(questionIn(request)["txHash"] === hashOf("tx 1") ? "120" : "86400"));
+    await ingestDue("1", "2");
+    startScreening();
+    await waitFor(() => results.length === 2, { what: "both questions to be asked" });
+    const waits = log.map(([, fields]) => fields["next_attempt_in_ms"]);
+    expect(waits.sort()).toEqual([120_000, 600_000]);
+    const due = await test.database.query<{ seconds: number }>(
+      "SELECT extract(epoch FROM next_attempt_at - now())::float8 AS seconds FROM screenings ORDER BY next_attempt_at",
+    );
+    expect(due.map(({ seconds }) => Math.ceil(seconds / 60))).toEqual([2, 10]);
+  });
+
   it("takes the set answer after the last attempt: hold, unless the config says approve", async () => {
     service.answer(says({}, 503));
     await ingestDue("1");

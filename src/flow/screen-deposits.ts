@@ -49,6 +49,8 @@ const LOOK_MS = 500;
 const RECORDING_MS = 15_000;
 /** After an attempt that failed for a reason of this machine's own. It does not count. */
 const POSTPONE_MS = 10_000;
+/** What a `retry-after` may ask for: a credit waits for it. */
+const LONGEST_ASKED_MS = 600_000;
 const MISSING_PER_QUERY = 5_000;
 
 /** Until the signal aborts; what is under way then is handed back. @throws what the database throws */
@@ -158,9 +160,10 @@ function outcomeOf(
   const detail = problemOf(attempt);
   if (attempt.error === "local")
     return { next: "again", waitMs: signal.aborted ? 0 : POSTPONE_MS, detail, isFailure: false };
-  const waitMs = config.scheduleMs[failures + 1];
-  if (waitMs === undefined) return { next: "ended", screening: { state: "no_answer", detail } };
-  return { next: "again", waitMs, detail, isFailure: true };
+  const scheduledMs = config.scheduleMs[failures + 1];
+  if (scheduledMs === undefined) return { next: "ended", screening: { state: "no_answer", detail } };
+  const askedMs = Math.min(attempt.retryAfterMs ?? 0, LONGEST_ASKED_MS);
+  return { next: "again", waitMs: Math.max(scheduledMs, askedMs), detail, isFailure: true };
 }
 
 /** Never the URL, and nothing of what was answered. */

@@ -82,6 +82,18 @@ export async function loadNewAddresses(tx: Sql, watch: AddressWatch): Promise<vo
 }
 
 /**
+ * Feeds the table for whoever must not wait for the next commit. Where nothing was registered it costs one look at an
+ * index; else the gate is closed for a moment.
+ */
+export async function feedNewAddresses(database: Database, watch: AddressWatch): Promise<void> {
+  if ((await lastAddressNumber(database)) <= watch.lastNumber) return;
+  await database.transaction(async (tx) => {
+    await closeRegistrationGate(tx);
+    await loadNewAddresses(tx, watch);
+  });
+}
+
+/**
  * @param last read behind the closed gate: no registration at or below it can appear any more, so each page is final
  * @throws the signal's reason when it aborts
  */

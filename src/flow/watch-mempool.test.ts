@@ -231,6 +231,14 @@ describe("a payment that waits in the mempool", () => {
     expect(woken).toBe(1);
   });
 
+  it("is seen for an address that was registered since the last block", async () => {
+    const bob = addressOf("bob");
+    await registerAddress(test.database, { address: bob, merchantId: MERCHANT_ID, userId: "bob" });
+    node.waiting = [paymentOf("1", { to: bob })];
+    await look();
+    expect(await onlySeen()).toMatchObject({ userId: "bob", status: "seen" });
+  });
+
   it("is neither a deposit nor anything in the ledger, whatever becomes of it", async () => {
     node.waiting = [paymentOf("1")];
     await look();
@@ -362,6 +370,17 @@ describe("a seen payment that is mined", () => {
     expect((await onlySeen()).status).toBe("dropped");
     await mine(1, "1");
     await look();
+    expect(await told()).toEqual(["1 seen", "2 dropped", "3 mined"]);
+  });
+
+  it("A13: says that it is mined and made no deposit, when it fails in a block after it was dropped", async () => {
+    node.waiting = [paymentOf("1")];
+    await look();
+    await forget();
+    await mine(1);
+    node.whereabouts.set(hashOf("tx 1"), { is: "mined", block: { number: 1n, hash: blockOf(1).hash } });
+    await look();
+    expect(await onlySeen()).toMatchObject({ status: "mined", depositIds: [] });
     expect(await told()).toEqual(["1 seen", "2 dropped", "3 mined"]);
   });
 

@@ -6,7 +6,8 @@
  *
  *   1  what our own chain says: transactions whose deposits were ingested are mined, those whose block left are not
  *   2  what waits in the nodes' mempools: new payments to watched addresses become `seen`
- *   3  what became of some of those that wait, by asking the nodes for each
+ *   3  what became of some of those that wait, by asking the nodes for each; and, when the cursor has moved, whether a
+ *      block holds what was given up a while ago
  *
  * Nodes are believed for `seen`, `replaced` and `dropped`, which move no money; `mined` needs the block on our own
  * chain. What a node does wrong costs a look; only the database's failure ends the run.
@@ -14,7 +15,12 @@
 import type { PendingTransfer, SeenPayment } from "../core/seen-payment.ts";
 import type { Database } from "../db/database.ts";
 import { judgePending } from "../deposits/judge-pending.ts";
-import { findMinedByDeposits, findTakenBack, listLiveSeenPayments } from "../deposits/seen-payment-store.ts";
+import {
+  findMinedByDeposits,
+  findTakenBack,
+  listGivenUpSeenPayments,
+  listLiveSeenPayments,
+} from "../deposits/seen-payment-store.ts";
 import { matchPending } from "../matcher/pending-transfers.ts";
 import type { MempoolNodes } from "../rpc/mempool/mempool-nodes.ts";
 import type { MempoolLook } from "../rpc/mempool/pending-source.ts";
@@ -26,6 +32,7 @@ import { createSeenExaminer, type SeenExaminer } from "./examine-seen-payments.t
 import { type IngestContext, thresholdRules } from "./ingest-block.ts";
 import { type RecordedSeenPayments, recordMoves, recordPending } from "./record-seen-payments.ts";
 import type { Wakers } from "./wake-workers.ts";
+import { feedNewAddresses } from "./watch-addresses.ts";
 
 export interface MempoolParts {
   readonly database: Database;
@@ -54,6 +61,9 @@ export const MOST_LIVE = 10_000;
 /** Ten blocks without anybody knowing it: a balancer's nodes do not have the same mempool. */
 const DROP_AFTER_BLOCKS = 10;
 const LEAST_DROP_AFTER_MS = 5_000;
+
+/** A block may hold what was replaced or dropped. With a deposit it is found whenever that is; one that failed, among these. */
+const GIVEN_UP = { withinMinutes: 60, limit: 50 };
 
 /** Runs until the signal aborts. */
 export async function watchMempool(parts: MempoolParts, signal: AbortSignal): Promise<void> {
@@ -87,13 +97,20 @@ export function createMempoolWatcher(parts: MempoolParts): MempoolWatcher {
   });
   const ownChain = createOwnChainLook(parts);
   const outage = createOutageLog(parts);
+  let lastCursorHash: ChainState["cursorHash"] | undefined;
   return {
     look: async (signal) => {
       const state = await getChainState(database, chain.id);
       if (state.leaseHolder !== parts.holder || state.cursorNumber === null) return false;
+      const isNewBlock = state.cursorHash !== lastCursorHash;
+      lastCursorHash = state.cursorHash;
       await note(parts, await ownChain(state));
       await note(parts, await lookAtNodes(parts, examiner, outage, signal));
       await note(parts, await recordMoves(database, await examiner.examine(signal)));
+      if (isNewBlock) {
+        const givenUp = await listGivenUpSeenPayments(database, chain.id, GIVEN_UP);
+        await note(parts, await recordMoves(database, await examiner.reexamine(givenUp, signal)));
+      }
       return true;
     },
   };
@@ -130,6 +147,8 @@ async function lookAtNodes(
   const look = await nodes.look(signal);
   parts.metrics.onLook(chain.id, look);
   outage.note(look.isAnswered);
+  // Who was given an address a moment ago may pay before the next block.
+  await feedNewAddresses(database, ingest.watch);
   const live = await listLiveSeenPayments(database, chain.id, MOST_LIVE);
   const known = new Set(live.map((seen) => `${seen.txHash} ${seen.source}`));
   const found = matchPending(look.transactions, tokensOf(ingest), ingest.watch.table).filter(
