@@ -200,7 +200,7 @@ describe("reloading the config", () => {
 
   it("H5: takes a changed file, and SIGHUP, while the daemon runs", async () => {
     const stop = new AbortController();
-    const running = reloadWorker(parts()).run(stop.signal);
+    const running = reloadWorker(parts()).run(stop.signal, () => undefined);
     try {
       await waitFor(() => process.listenerCount("SIGHUP") > 0, { timeoutMs: 30_000 });
       await write(4);

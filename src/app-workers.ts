@@ -62,7 +62,8 @@ export function scanWorkers(
     return [
       {
         name: `follow ${chain.id}`,
-        run: (signal) => follow(parts, chain, nodes, assets, addresses, unmeasured, signal),
+        run: (signal, onWell) =>
+          follow({ ...parts, onWell }, chain, nodes, assets, addresses, unmeasured, signal),
       },
       {
         name: `measure deposits ${chain.id}`,
@@ -101,7 +102,7 @@ async function watchMempoolOf(
 }
 
 async function follow(
-  parts: WorkerParts,
+  parts: WorkerParts & Pick<FollowerParts, "onWell">,
   chain: ChainConfig,
   nodes: ChainNodes,
   assets: () => readonly KnownAsset[],
@@ -129,6 +130,7 @@ async function follow(
         holder: parts.instance,
         leaseMs,
         threads,
+        onWell: parts.onWell,
         onUnmeasured: unmeasured.wake,
         onCatchUp: parts.onCatchUp,
       },

@@ -142,7 +142,9 @@ export async function checkNodes(chain: ChainConfig, { clock, logger }: DoctorPa
   const answered = new AbortController();
   void clock.sleep(PROBE_TIMEOUT_MS, answered.signal).then(() => timeout.abort());
   try {
-    return (await nodes.probe(timeout.signal)).flatMap((probe) => nodeFindings(chain, probe));
+    const probes = await nodes.probe(timeout.signal);
+    const isTraced = probes.some((probe) => probe.traces !== null);
+    return probes.flatMap((probe) => nodeFindings(chain, probe, isTraced));
   } catch (rawError) {
     const found = timeout.signal.aborted
       ? `No answer within ${PROBE_TIMEOUT_MS / 1000} s`
@@ -189,12 +191,15 @@ const NODE_ADVICE: Partial<Record<string, string>> = {
   node_method_missing: "Use a node that traces, or say internal: none.",
 };
 
-function nodeFindings(chain: ChainConfig, probe: NodeProbe): Finding[] {
+/** @param isTraced some node of the chain traces: this one need not */
+function nodeFindings(chain: ChainConfig, probe: NodeProbe, isTraced: boolean): Finding[] {
   const part = `${chain.name} ${probe.node}`;
-  // A node that is away says the same to every question.
-  const told = new Map(probe.problems.map((problem) => [problem.message, problem]));
+  // A node that is away, or asks for fewer requests, says the same to every question.
+  const told = new Map(probe.problems.map((problem) => [problem.code, problem]));
   const problems = [...told.values()].map((problem) =>
-    fail(part, problem.message, NODE_ADVICE[problem.code] ?? "See docs/errors.md."),
+    problem.code === "node_method_missing" && isTraced
+      ? warn(part, problem.message, "Nothing: another node traces, and this one is asked for headers only.")
+      : fail(part, problem.message, NODE_ADVICE[problem.code] ?? "See docs/errors.md."),
   );
   if (probe.head === null || problems.length > 0) return problems;
   const { head } = probe;

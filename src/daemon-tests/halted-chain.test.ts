@@ -47,6 +47,13 @@ describe("a reorg below the kept blocks", { timeout: 120_000 }, () => {
     expect(await rig.summaryOf("alice")).toEqual(["unlocked 1 ETH"]);
     expect(await rig.depositsOf("bob")).toEqual([]);
 
+    const doctor = await daemon.command("doctor");
+    expect([doctor.exitCode, doctor.stdout]).toEqual([
+      EXIT.failed,
+      expect.stringMatching(
+        /It is halted: A reorg reaches below block \d+[\s\S]+depositd chain resume --chain 31337/,
+      ),
+    ]);
     const resume = (from: bigint) =>
       daemon.command("chain", "resume", "--chain", String(anvil.chainId), "--from", String(from), "--json");
     const parted = point.block.number + 1n;

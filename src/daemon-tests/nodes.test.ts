@@ -207,6 +207,36 @@ describe("a node without traces, where inner calls are wanted", () => {
   });
 });
 
+describe("a node without traces beside one that has them", () => {
+  it("is no fault for doctor, which says what it is asked for", { timeout: 90_000 }, async () => {
+    const anvil = later(await startAnvil({ mining: "manual" }), (each) => each.stop());
+    const plain = await proxyOf(anvil);
+    plain.lie(lies.methodMissing(), { methods: ["debug_traceBlockByHash", "trace_block"] });
+    const test = later(await createTestDatabase(), (each) => each.drop());
+    const native = { currency: "ETH", decimals: 18, minimum: "0.001", internal: "trace" };
+    const nodes = [{ url: plain.url }, { url: anvil.url }];
+    const daemon = later(
+      await createDaemon({
+        databaseUrl: test.url,
+        redisUrl: null,
+        chains: [chainOf({ chainId: anvil.chainId, url: plain.url }, {}, { native, nodes })],
+      }),
+      (each) => each.dispose(),
+    );
+    const ofPlain = async () => {
+      const { exitCode, stdout } = await daemon.command("doctor", "--json");
+      const { findings } = JSON.parse(stdout) as { findings: { part: string; level: string }[] };
+      const { host } = new URL(plain.url);
+      return [exitCode, ...findings.filter(({ part }) => part.endsWith(host)).map(({ level }) => level)];
+    };
+    expect(await ofPlain()).toEqual([0, "warn"]);
+    plain.tellTruth();
+    plain.lie(lies.tooManyRequests());
+    // Once, however many questions it refused.
+    expect(await ofPlain()).toEqual([1, "fail"]);
+  });
+});
+
 describe("a chain whose only node is gone for long", () => {
   it("C13: is caught up with when the node is back, and every deposit of that time is found once", {
     timeout: 120_000,

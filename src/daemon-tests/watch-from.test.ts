@@ -1,5 +1,6 @@
 /** `watchFrom` against the whole daemon: deposits that came before their address was registered. */
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { EXIT } from "../cli/exit-code.ts";
 import { addressOf } from "../testing/factory.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { describeOnEachQueue } from "./queue-backends.ts";
@@ -94,6 +95,38 @@ describeOnEachQueue("an address that is registered after its deposits", (backend
     await rig.mineDeep();
     expect(await rig.summaryOf("timed")).toEqual(["unlocked 1 ETH", "unlocked 2 ETH"]);
     expect(await shown("timed")).toMatchObject({ state: "done", fromTime: watchFrom });
+  });
+
+  it("D13: has them credited after a rescan by command, which is written into the audit log once", async () => {
+    const { anvil, daemon } = rig;
+    const chain = String(anvil.chainId);
+    const address = addressOf("by hand");
+    await anvil.sendEth(address, ETHER);
+    const { number: first } = await anvil.mine();
+    await rig.caughtUp();
+    await rig.watch("by hand", address);
+    const { number: last } = await anvil.mine(2);
+    await rig.caughtUp();
+    const rescan = (from: bigint, to: bigint) =>
+      daemon.command(
+        ...["rescan", "--chain", chain, "--address", address, "--json"],
+        ...["--from", String(from), "--to", String(to)],
+      );
+    expect((await rescan(last, first)).exitCode).toBe(EXIT.usage);
+    const { exitCode, stdout } = await rescan(first, last);
+    expect([exitCode, JSON.parse(stdout).deposits.length]).toEqual([EXIT.done, 1]);
+    const audit = JSON.parse((await daemon.command("audit", "list", "--json")).stdout) as {
+      items: { action: string; subject: string; detail: unknown }[];
+    };
+    // What was refused has not happened.
+    expect(audit.items.filter(({ action }) => action === "chain.rescan")).toMatchObject([
+      {
+        subject: `chain:${chain}`,
+        detail: { from: Number(first), to: Number(last), address },
+      },
+    ]);
+    await rig.mineDeep();
+    expect(await rig.summaryOf("by hand")).toEqual(["unlocked 1 ETH"]);
   });
 
   it("is counted by `status` and /metrics while its past is looked at", async () => {

@@ -12,7 +12,7 @@ import type { BlockHeader } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
 import { TemporaryError } from "../core/errors.ts";
 import { createWakeup, type Wakeup } from "../runtime/wakeup.ts";
-import { getChainState, haltChain } from "../scanner/chain-store.ts";
+import { getChainState, haltChain, recordHead } from "../scanner/chain-store.ts";
 import { findCommonAncestor } from "../scanner/common-ancestor.ts";
 import { reconcile } from "../scanner/reconcile.ts";
 import { catchUp, ingestNext } from "./catch-up.ts";
@@ -47,7 +47,8 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
     let isHalted = (await getChainState(parts.database, parts.chain.id)).state === "halted";
     while (!signal.aborted) {
       isHalted ||= await lookAtHead(parts, local, hints.take(), signal);
-      if (isHalted) return await untilResumed(parts, signal);
+      parts.onWell?.();
+      if (isHalted) return await untilResumed(parts, local, signal);
       witnesses.look();
       await wakeup.sleep(parts.chain.pollIntervalMs, signal);
     }
@@ -59,10 +60,19 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
   }
 }
 
-/** Whoever resumes the chain takes the lease away and chooses its cursor: what is known here of it is over then. */
-async function untilResumed({ database, chain, clock }: FollowerParts, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted && (await getChainState(database, chain.id)).state === "halted")
-    await clock.sleep(HALTED_POLL_MS, signal);
+/**
+ * Whoever resumes the chain takes the lease away and chooses its cursor: what is known here of it is over then. Whoever
+ * is to decide on that sees meanwhile where the nodes are.
+ */
+async function untilResumed(parts: FollowerParts, local: LocalChain, signal: AbortSignal): Promise<void> {
+  const { database, chain, nodes } = parts;
+  for (;;) {
+    const kept = await getChainState(database, chain.id);
+    if (kept.state !== "halted" || signal.aborted) return;
+    const head = await nodes.head(signal);
+    await recordHead(database, chain.id, local.leaseToken, { ...kept, headNumber: head.number });
+    await parts.clock.sleep(HALTED_POLL_MS, signal);
+  }
 }
 
 /** The newest head that the leading node spoke of over its WebSocket; used once, and only to save a round trip. */

@@ -24,6 +24,8 @@ export interface FollowerParts {
   readonly leaseMs: number;
   /** They help where many blocks are behind; without them this thread does all. */
   readonly threads?: FetchThreads | undefined;
+  /** Called when the head was looked at and all of it is ingested, or while another daemon follows the chain. */
+  readonly onWell?: (() => void) | undefined;
   /** Called when a deposit was seen whose amount is to be measured. */
   readonly onUnmeasured?: (() => void) | undefined;
   /** Called while the chain catches up, several times a second. */

@@ -51,6 +51,7 @@ describe("a reorg below what is kept", { timeout: 120_000 }, () => {
     await expect(resumeChain(parts, 10n)).rejects.toMatchObject({ facts: { resumeFrom: 3n } });
     const undone = await resumeChain(parts, 3n);
     expect(undone.reversed).toHaveLength(1);
+    expect(undone.sameUpTo).toBeNull(); // the common blocks are not kept any more, and hold no deposit
     await expect(resumeChain(parts, 3n)).rejects.toThrow(/not halted/);
 
     await chain.cursorAt(16n, branch.at(-1)?.hash);
@@ -81,7 +82,9 @@ describe("a reorg below what is kept", { timeout: 120_000 }, () => {
     const port = Number(new URL(chain.anvil.url).port);
     const anew = await startAnvil({ mining: "manual", slotsInAnEpoch: 2, port });
     try {
-      await anew.mineBlock({ timestamp: point.block.timestamp + 1 });
+      // Younger than all that is kept, and than its own genesis, whichever of the two is younger.
+      const latest = Math.max(point.block.timestamp, (await anew.head()).timestamp);
+      await anew.mineBlock({ timestamp: latest + 1 });
       expect((await untilHalted()).cursorNumber).toBe(20n);
     } finally {
       await anew.stop();

@@ -26,6 +26,8 @@ export interface RescanRange {
 export type AddressSpans = ReadonlyMap<Address, { readonly from: bigint; readonly to: bigint }>;
 
 export interface RescanParts extends PieceParts {
+  /** Once it is sure that there is something to scan, before the first block. */
+  readonly onBegin?: () => Promise<void>;
   readonly onProgress?: (scanned: number, total: number) => void;
   /** In the transaction of each piece: what has to be kept with it. `upTo` is the last block of the piece. */
   readonly keepWith?: (tx: Sql, upTo: bigint) => Promise<void>;
@@ -51,6 +53,7 @@ export async function rescan(parts: RescanParts, range: RescanRange): Promise<Re
       cursor: cursorNumber,
     });
   }
+  await parts.onBegin?.();
   const total = Number(to - range.from) + 1;
   const deposits: Deposit[] = [];
   for await (const piece of readPieces(parts, { ...range, to }, cursorNumber)) {

@@ -9,11 +9,20 @@ import { InputError } from "../core/errors.ts";
 import type { Database } from "../db/database.ts";
 import { listDepositBlocks } from "../deposits/deposit-store.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
+import { listBlockRefs } from "../scanner/block-ref-store.ts";
 import { resumeChainAt } from "../scanner/chain-store.ts";
 import { type Undone, undoDepositsAbove } from "./undo-reorg.ts";
 
 /** Blocks with deposits that are compared with the nodes' before a resume; the newest below `from`. */
 const COMPARED_BLOCKS = 1_000;
+
+export interface Resumed extends Undone {
+  /**
+   * The newest block below `from` that is shown to be on both branches; `null`: none is. Deposits that the new branch
+   * has between the two are not looked for by a resume.
+   */
+  readonly sameUpTo: bigint | null;
+}
 
 /**
  * @param from the first block to ingest again
@@ -29,14 +38,15 @@ export async function resumeChain(
     readonly actor: Actor;
   },
   from: bigint,
-): Promise<Undone> {
+): Promise<Resumed> {
   const { database, nodes, actor } = parts;
   const before = from < 1n ? null : await nodes.headerByNumber(from - 1n);
   if (before === null) {
     throw new InputError("invalid_request", `The nodes have no block ${from - 1n} to go on from`, { from });
   }
-  await assertSameBelow(parts, from);
-  return database.transaction((tx) => resumeIn(tx, nodes.chainId, before, actor));
+  const sameUpTo = await findSame(parts, before);
+  const undone = await database.transaction((tx) => resumeIn(tx, nodes.chainId, before, actor));
+  return { ...undone, sameUpTo };
 }
 
 async function resumeIn(
@@ -61,14 +71,24 @@ async function resumeIn(
 }
 
 /** Down to the first block that is the same on both branches; everything below is their common past. */
-async function assertSameBelow(parts: Parameters<typeof resumeChain>[0], from: bigint): Promise<void> {
+async function findSame(
+  { database, nodes }: Parameters<typeof resumeChain>[0],
+  before: BlockHeader,
+): Promise<bigint | null> {
+  const from = before.number + 1n;
+  const refs = await listBlockRefs(database, nodes.chainId);
+  if (refs.some(({ hash }) => hash === before.hash)) return before.number;
   let lowestGone: bigint | undefined;
-  for (const block of await listDepositBlocks(parts.database, parts.nodes.chainId, from, COMPARED_BLOCKS)) {
-    const theirs = await parts.nodes.headerByNumber(block.number);
-    if (theirs?.hash === block.hash) break;
+  let sameUpTo: bigint | null = null;
+  for (const block of await listDepositBlocks(database, nodes.chainId, from, COMPARED_BLOCKS)) {
+    const theirs = await nodes.headerByNumber(block.number);
+    if (theirs?.hash === block.hash) {
+      sameUpTo = block.number;
+      break;
+    }
     lowestGone = block.number;
   }
-  if (lowestGone === undefined) return;
+  if (lowestGone === undefined) return sameUpTo;
   throw new InputError(
     "invalid_request",
     `The branches part below block ${from}: deposits down to block ${lowestGone} stand in blocks that are gone. ` +

@@ -6,7 +6,10 @@ import { coerceError, TemporaryError } from "../core/errors.ts";
 import { acquireLease, releaseLease, renewLease } from "../db/lease-store.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 
-type LeaseParts = Pick<FollowerParts, "database" | "chain" | "clock" | "logger" | "holder" | "leaseMs">;
+type LeaseParts = Pick<
+  FollowerParts,
+  "database" | "chain" | "clock" | "logger" | "holder" | "leaseMs" | "onWell"
+>;
 
 /** What is done under a lease: every write carries the token, and the signal aborts when the lease is lost. */
 type LeasedWork = (leaseToken: bigint, signal: AbortSignal) => Promise<void>;
@@ -19,8 +22,10 @@ export async function whileLeased(parts: LeaseParts, work: LeasedWork, signal: A
   const { database, chain, clock, holder, leaseMs } = parts;
   while (!signal.aborted) {
     const leaseToken = await acquireLease(database, chain.id, holder, leaseMs);
-    if (leaseToken === null) await clock.sleep(leaseMs / 3, signal);
-    else await workUnderLease(parts, leaseToken, work, signal);
+    if (leaseToken === null) {
+      parts.onWell?.();
+      await clock.sleep(leaseMs / 3, signal);
+    } else await workUnderLease(parts, leaseToken, work, signal);
   }
 }
 

@@ -116,6 +116,27 @@ describe("supervisor", () => {
     await supervisor.stop();
   });
 
+  it("shows a worker as well as soon as it says that its work is done, and lets its pauses grow all the same", async () => {
+    const runs: number[] = [];
+    const worker: Worker = {
+      name: "follow 1",
+      run: async (signal, onWell) => {
+        runs.push(clock.monotonic());
+        if (runs.length === 1) throw temporary();
+        onWell();
+        if (runs.length < 4) throw temporary();
+        await untilAborted(signal);
+      },
+    };
+    supervisor.start([worker]);
+    await clock.advance(499);
+    expect(supervisor.health()[0]).toMatchObject({ state: "backing_off" });
+    await clock.advance(3_001);
+    expect(runs.slice(1).map((at, index) => at - (runs[index] ?? 0))).toEqual([500, 1_000, 2_000]);
+    expect(supervisor.health()[0]).toMatchObject({ state: "running", error: null });
+    await supervisor.stop();
+  });
+
   it("treats an error of no known kind as one that somebody has to look at", async () => {
     supervisor.start([
       scripted(

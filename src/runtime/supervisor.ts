@@ -8,9 +8,10 @@
  *                slowly, so that it mends itself once the person has mended the cause
  *   stopped      it was asked to stop and did
  *
- * A worker that failed stays visible as such until it has run well for a while: one that fails at once at each
- * try would look healthy half of the time otherwise.
+ * A worker that failed stays visible as such until it says that its work is done again, or has run for a while: one
+ * that fails at once at each try would look healthy half of the time otherwise.
  */
+import { setMaxListeners } from "node:events";
 import { coerceError, isRetryable } from "../core/errors.ts";
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./logger.ts";
@@ -18,8 +19,12 @@ import type { Random } from "./random.ts";
 
 export interface Worker {
   readonly name: string;
-  /** Works until the signal aborts, then puts down what it holds and resolves. */
-  run(signal: AbortSignal): Promise<void>;
+  /**
+   * Works until the signal aborts, then puts down what it holds and resolves.
+   *
+   * @param onWell to be called when a piece of its work is done: what it failed at before is over then
+   */
+  run(signal: AbortSignal, onWell: () => void): Promise<void>;
 }
 
 export type WorkerState = "running" | "backing_off" | "failed" | "stopped";
@@ -66,7 +71,7 @@ interface Failure {
 interface WorkerRecord {
   lastFailure: Failure | undefined;
   /** When the present run began, by either clock; `undefined` between two runs. */
-  run: { readonly since: number; readonly monotonicStart: number } | undefined;
+  run: { readonly since: number; readonly monotonicStart: number; isWell: boolean } | undefined;
   /** When it had stopped for good. */
   stoppedAt: number | undefined;
   done: Promise<void>;
@@ -75,6 +80,8 @@ interface WorkerRecord {
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { logger, clock, graceMs } = options;
   const stopping = new AbortController();
+  // Every worker waits for it, some of them in several places.
+  setMaxListeners(0, stopping.signal);
   const records = new Map<string, WorkerRecord>();
   let stopped: Promise<void> | undefined;
 
@@ -117,8 +124,11 @@ async function keepRunning(
 ): Promise<void> {
   const { clock, logger } = options;
   while (!signal.aborted) {
-    record.run = { since: clock.now(), monotonicStart: clock.monotonic() };
-    const error = await runOnce(worker, signal);
+    const run = { since: clock.now(), monotonicStart: clock.monotonic(), isWell: false };
+    record.run = run;
+    const error = await runOnce(worker, signal, () => {
+      run.isWell = true;
+    });
     if (signal.aborted) {
       if (error !== undefined) logger.warn("A worker failed while stopping", { worker: worker.name, error });
       break;
@@ -130,9 +140,9 @@ async function keepRunning(
   record.stoppedAt = clock.now();
 }
 
-async function runOnce(worker: Worker, signal: AbortSignal): Promise<Error | undefined> {
+async function runOnce(worker: Worker, signal: AbortSignal, onWell: () => void): Promise<Error | undefined> {
   try {
-    await worker.run(signal);
+    await worker.run(signal, onWell);
     return undefined;
   } catch (rawError) {
     return coerceError(rawError);
@@ -146,7 +156,7 @@ function noteFailure(
   thrown: Error | undefined,
   { logger, clock, random }: SupervisorOptions,
 ): number {
-  const before = isWell(record, clock) ? undefined : record.lastFailure;
+  const before = hasRunLong(record, clock) ? undefined : record.lastFailure;
   // A worker that ends unasked no longer does its work: as bad as one that throws.
   const error = thrown ?? new Error("It ended although nobody had asked it to");
   const state = thrown === undefined || isRetryable(thrown) ? "backing_off" : "failed";
@@ -170,10 +180,14 @@ function retryDelayMs(failures: number, random: Random): number {
   return Math.round(base * (0.8 + 0.4 * random.fraction()));
 }
 
-/** Never failed, or has run long enough since. */
+/** Never failed, has done its work since, or has run long enough. */
 function isWell(record: WorkerRecord, clock: Clock): boolean {
-  if (record.lastFailure === undefined) return true;
-  return record.run !== undefined && clock.monotonic() - record.run.monotonicStart >= WELL_AFTER_MS;
+  return record.lastFailure === undefined || record.run?.isWell === true || hasRunLong(record, clock);
+}
+
+/** Pauses grow until then, whatever it got done: one that fails after each piece of work is not to fail in a loop. */
+function hasRunLong({ run }: WorkerRecord, clock: Clock): boolean {
+  return run !== undefined && clock.monotonic() - run.monotonicStart >= WELL_AFTER_MS;
 }
 
 function readHealth(record: WorkerRecord, clock: Clock): Omit<WorkerHealth, "name"> {

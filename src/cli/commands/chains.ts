@@ -42,13 +42,14 @@ export async function rescanCommand(
     const screening = () => setup.config.review.screening;
     const context = ingestContextOf(database, chain, () => assets.get(chain.id) ?? [], watch, screening);
     await restoreVerification(database, nodes);
-    await appendAudit(database, {
-      actor,
-      action: "chain.rescan",
-      subject: `chain:${chain.id}`,
-      detail: { from: Number(span.from), to: Number(span.to), address: given.address ?? null },
-    });
-    return rescan({ context, chain, nodes: nodes.backfill, onProgress }, { ...span, only });
+    const onBegin = () =>
+      appendAudit(database, {
+        actor,
+        action: "chain.rescan",
+        subject: `chain:${chain.id}`,
+        detail: { from: Number(span.from), to: Number(span.to), address: given.address ?? null },
+      });
+    return rescan({ context, chain, nodes: nodes.backfill, onBegin, onProgress }, { ...span, only });
   });
   const found = result.deposits.map(({ id, userId, status }) => ({ id, userId, status }));
   return {
@@ -75,13 +76,27 @@ export async function resumeChainCommand(
     json: {
       chainId: Number(given.chain),
       from: Number(from),
+      sameUpTo: undone.sameUpTo === null ? null : Number(undone.sameUpTo),
       orphaned: undone.orphaned.map(({ id }) => id),
       reversed: undone.reversed.map(({ id }) => id),
     },
-    text:
+    text: [
       `Chain ${given.chain} goes on from block ${from}. Deposits that left with the old branch: ` +
-      `${undone.orphaned.length} orphaned, ${undone.reversed.length} reversed.`,
+        `${undone.orphaned.length} orphaned, ${undone.reversed.length} reversed.`,
+      ...unsureText(given.chain, from, undone.sameUpTo),
+    ].join("\n"),
   };
+}
+
+/** What a resume does not look at again, and how to. */
+function unsureText(chain: string, from: bigint, sameUpTo: bigint | null): string[] {
+  if (sameUpTo === from - 1n) return [];
+  const since = sameUpTo === null ? "<first block that may differ>" : sameUpTo + 1n;
+  const blocks = sameUpTo === null ? `the blocks below ${from}` : `blocks ${since} to ${from - 1n}`;
+  return [
+    `Nothing here shows that ${blocks} are the same on both branches. If they may differ:`,
+    `  depositd rescan --chain ${chain} --from ${since} --to ${from - 1n}`,
+  ];
 }
 
 interface OnChain {

@@ -5,6 +5,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { checkCallbacks } from "../callbacks-checks.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
+import { checkChainStates } from "../doctor-chains.ts";
 import {
   checkDatabase,
   checkedConfig,
@@ -60,10 +61,12 @@ async function checkDatabaseAndQueue(parts: DoctorParts): Promise<Finding[]> {
     const opened = await openUnpreparedDatabase(parts.config, { ...runtime, migrate: false });
     try {
       const database = await checkDatabase(opened, parts);
+      const isPrepared = database.some(({ part, level }) => part === "schema" && level === "ok");
+      const chains = isPrepared ? await checkChainStates(opened.database, parts.config.chains) : [];
       const isQueueAway =
         parts.config.queue.url === null &&
         database.some((finding) => finding.part === "database" && finding.level === "fail");
-      return isQueueAway ? database : [...database, await checkQueue(opened.url, parts)];
+      return isQueueAway ? database : [...database, await checkQueue(opened.url, parts), ...chains];
     } finally {
       await opened.close();
     }
