@@ -29,7 +29,7 @@ export interface FollowedChain {
   deposits(): Promise<Deposit[]>;
   /** @throws when there is not exactly one */
   onlyDeposit(): Promise<Deposit>;
-  /** Waits until every deposit has it. */
+  /** Waits until there are deposits, and every one has it. */
   statusIs(status: string): Promise<unknown>;
   /** What was told of a deposit, oldest first: `["pending", "orphaned"]`. */
   moves(id: string): Promise<string[]>;
@@ -82,10 +82,13 @@ export async function createFollowedChain(
       return all[0] as Deposit;
     },
     statusIs: (status) =>
-      waitFor(async () => (await deposits()).every((each) => each.status === status), {
-        ...PATIENCE,
-        what: `all to be ${status}`,
-      }),
+      waitFor(
+        async () => {
+          const all = await deposits();
+          return all.length > 0 && all.every((each) => each.status === status);
+        },
+        { ...PATIENCE, what: `all to be ${status}` },
+      ),
     moves: async (id) => (await listDepositHistory(test.database, id)).map(({ type }) => type.slice(8)),
     stop: async () => {
       for (const stop of stops.reverse()) await stop();
