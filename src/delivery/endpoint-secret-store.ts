@@ -99,3 +99,40 @@ async function resealOne(sql: Sql, secretBox: SecretBox, row: SealedRow): Promis
     ],
   );
 }
+
+export interface SealedCounts {
+  /** Endpoints that are not deleted. */
+  readonly total: number;
+  /** Of those: with something that is sealed under an old key that is still at hand. */
+  readonly old: number;
+  /** Of those: with something that cannot be opened, so that nothing can be sent to them. */
+  readonly lost: number;
+}
+
+/** How endpoints' secrets are sealed, seen from these keys. */
+export async function countSealed(sql: Sql, secretBox: SecretBox): Promise<SealedCounts> {
+  const rows = await sql.query<SealedRow>(
+    `SELECT id, secret, CASE WHEN previous_until > now() THEN previous_secret END AS previous_secret, headers
+     FROM endpoints WHERE deleted_at IS NULL`,
+  );
+  const sealed = rows.map(({ secret, previous_secret, headers }) =>
+    [secret, previous_secret, headers].filter((each) => each !== null),
+  );
+  return {
+    total: rows.length,
+    old: sealed.filter(
+      (each) => !each.every(secretBox.isCurrent) && each.every((one) => canOpen(secretBox, one)),
+    ).length,
+    lost: sealed.filter((each) => !each.every((one) => canOpen(secretBox, one))).length,
+  };
+}
+
+function canOpen(secretBox: SecretBox, sealed: Buffer): boolean {
+  try {
+    secretBox.open(sealed);
+    return true;
+  } catch (rawError) {
+    if (rawError instanceof FatalError) return false;
+    throw rawError;
+  }
+}

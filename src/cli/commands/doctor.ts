@@ -16,6 +16,7 @@ import {
   type DoctorParts,
   type Finding,
 } from "../doctor-checks.ts";
+import { checkSealedSecrets } from "../doctor-secrets.ts";
 import { checkTokenContracts } from "../doctor-tokens.ts";
 import { EXIT } from "../exit-code.ts";
 import { checkReview } from "../sender-list-checks.ts";
@@ -62,11 +63,16 @@ async function checkDatabaseAndQueue(parts: DoctorParts): Promise<Finding[]> {
     try {
       const database = await checkDatabase(opened, parts);
       const isPrepared = database.some(({ part, level }) => part === "schema" && level === "ok");
-      const chains = isPrepared ? await checkChainStates(opened.database, parts.config.chains) : [];
+      const inside = isPrepared
+        ? [
+            ...(await checkSealedSecrets(opened.database, parts)),
+            ...(await checkChainStates(opened.database, parts.config.chains)),
+          ]
+        : [];
       const isQueueAway =
         parts.config.queue.url === null &&
         database.some((finding) => finding.part === "database" && finding.level === "fail");
-      return isQueueAway ? database : [...database, await checkQueue(opened.url, parts), ...chains];
+      return isQueueAway ? database : [...database, await checkQueue(opened.url, parts), ...inside];
     } finally {
       await opened.close();
     }

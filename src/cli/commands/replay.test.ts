@@ -47,10 +47,20 @@ describe("callbacks", () => {
     const reseal = (env: Record<string, string>) =>
       rig.depositd(["secrets", "reseal", "--json", ...config], env);
     const old = { DEPOSITD_OLD_SECRET_KEYS: "07".repeat(32) };
+    const doctor = async (env: Record<string, string>) => {
+      const { stdout } = await rig.depositd(["doctor", "--json", ...config], env);
+      const { findings } = JSON.parse(stdout) as {
+        findings: { part: string; level: string; found: string }[];
+      };
+      return findings.filter(({ part }) => part === "secrets").map(({ level, found }) => [level, found]);
+    };
+    expect(await doctor(key("08"))).toEqual([["fail", expect.stringContaining("Those of 1 of 1 endpoints")]]);
+    expect(await doctor({ ...key("08"), ...old })).toEqual([["warn", expect.stringContaining("an old key")]]);
     const without = await reseal(key("08"));
     expect(without.exitCode).not.toBe(0);
     expect(without.stderr).toContain("secret_key_wrong");
     expect(JSON.parse((await reseal({ ...key("08"), ...old })).stdout)).toEqual({ endpoints: 1 });
     expect(JSON.parse((await reseal(key("08"))).stdout)).toEqual({ endpoints: 0 });
+    expect(await doctor(key("08"))).toEqual([["ok", expect.stringContaining("under this key")]]);
   });
 });
