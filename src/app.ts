@@ -6,7 +6,8 @@
  */
 import { hostname } from "node:os";
 import { type Closing, createClosing } from "./app-closing.ts";
-import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
+import { listen } from "./app-http.ts";
+import type { ReadinessParts } from "./app-readiness.ts";
 import { createLiveConfig, type LiveConfig, reloadWorker } from "./app-reload.ts";
 import { createHoldRules, screeningWorker, senderListsWorker } from "./app-review.ts";
 import {
@@ -31,8 +32,6 @@ import { type RegisteredAssets, registerChains } from "./flow/register-chains.ts
 import { workReplays } from "./flow/replay-worker.ts";
 import { createWakers, type Wakers } from "./flow/wake-workers.ts";
 import { type AddressLoader, createAddressLoader } from "./flow/watch-addresses.ts";
-import type { HttpParts } from "./http/parts.ts";
-import { createHttpServer } from "./http/server.ts";
 import { createSenderLists, type SenderLists } from "./review/sender-lists.ts";
 import { type ChainNodes, createChainNodes } from "./rpc/chain-nodes.ts";
 import { type Clock, systemClock } from "./runtime/clock.ts";
@@ -124,23 +123,22 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
     workers: () => supervisor.health(),
     now: clock.now,
   };
-  const url = roles.includes("http")
-    ? await listen(
-        {
-          config,
-          database,
-          logger,
-          clock,
-          metrics,
-          secretBox,
-          readinessParts,
-          wakeDeliverer: () => state.wakeDeliverer(),
-          fourEyes: () => state.fourEyes(),
-          nodes: () => [...nodesOf].map(([chainId, nodes]) => [chainId, nodes.nodes()] as const),
-        },
-        closing,
-      )
-    : null;
+  const url = await listen(
+    {
+      servesApi: roles.includes("http"),
+      config,
+      database,
+      logger,
+      clock,
+      metrics,
+      secretBox,
+      readinessParts,
+      wakeDeliverer: () => state.wakeDeliverer(),
+      fourEyes: () => state.fourEyes(),
+      nodes: () => [...nodesOf].map(([chainId, nodes]) => [chainId, nodes.nodes()] as const),
+    },
+    closing,
+  );
 
   const assets = await prepare(opened, config, { logger, clock, signal }, (problem) => {
     state.problem = problem;
@@ -287,35 +285,6 @@ function openNodes(
     await Promise.all([...nodesOf.values()].map((nodes) => nodes.close()));
   });
   return nodesOf;
-}
-
-interface ListenParts {
-  readonly config: Config;
-  readonly database: OpenedDatabase["database"];
-  readonly logger: Logger;
-  readonly clock: Clock;
-  readonly metrics: Metrics;
-  readonly secretBox: SecretBox;
-  readonly readinessParts: ReadinessParts;
-  readonly wakeDeliverer: () => Promise<void>;
-  readonly fourEyes: () => boolean;
-  readonly nodes: HttpParts["nodes"];
-}
-
-async function listen(parts: ListenParts, closing: Closing): Promise<string> {
-  const { config, readinessParts, ...rest } = parts;
-  const server = createHttpServer({
-    ...rest,
-    http: config.http,
-    chainIds: config.chains.map((chain) => chain.id),
-    allowPrivateTargets: config.callbacks.allowPrivateTargets,
-    firstDelayMs: config.callbacks.scheduleMs[0] ?? 0,
-    random: systemRandom,
-    readiness: () => readReadiness(readinessParts),
-  });
-  closing.add("http", () => server.close());
-  const { host, port } = await server.listen();
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /**

@@ -10,6 +10,8 @@ import type { SecretBox } from "../runtime/secret-box.ts";
 import type { Readiness } from "./readiness.ts";
 
 export interface HttpParts {
+  /** Whether the API is served, or the pages about the process alone: health, readiness, metrics. */
+  readonly servesApi: boolean;
   readonly http: HttpConfig;
   /** The chains that are followed: where a `watchFrom` looks at the past. */
   readonly chainIds: readonly number[];

@@ -19,7 +19,7 @@ import { endpointRoutes } from "./routes/endpoints.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { addImportRoute } from "./routes/import-addresses.ts";
 import { seenPaymentRoutes } from "./routes/seen-payments.ts";
-import { addServiceRoutes } from "./routes/service.ts";
+import { addDescriptionRoutes, addServiceRoutes } from "./routes/service.ts";
 import { userRoutes } from "./routes/users.ts";
 
 export interface HttpServer {
@@ -70,7 +70,19 @@ export function buildServer(parts: HttpParts): FastifyInstance {
   });
   server.addHook("onResponse", async (request, reply) => logAnswer(request, reply, parts));
 
-  const routes = [
+  const routes = parts.servesApi ? apiRoutes(parts) : [];
+  addBodyDeadline(server, parts.clock);
+  for (const route of routes) addRoute(server, route, parts);
+  addServiceRoutes(server, parts);
+  if (parts.servesApi) {
+    addImportRoute(server, parts);
+    addDescriptionRoutes(server, describeApi(routes, parts.http.publicUrl));
+  }
+  return server;
+}
+
+function apiRoutes(parts: HttpParts): Route[] {
+  return [
     ...addressRoutes(parts),
     ...depositRoutes,
     ...endpointRoutes(parts),
@@ -81,11 +93,6 @@ export function buildServer(parts: HttpParts): FastifyInstance {
     ...userRoutes,
     ...adminRoutes(parts),
   ];
-  addBodyDeadline(server, parts.clock);
-  for (const route of routes) addRoute(server, route, parts);
-  addImportRoute(server, parts);
-  addServiceRoutes(server, parts, describeApi(routes, parts.http.publicUrl));
-  return server;
 }
 
 declare module "fastify" {

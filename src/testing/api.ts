@@ -75,6 +75,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
     secretBox: createSecretBox(systemRandom.bytes(32), systemRandom),
     nodes: () => [],
     wakeDeliverer: async () => undefined,
+    servesApi: true,
     readiness: async () => READY,
     ...given,
   };

@@ -15,7 +15,7 @@ const LATE: Pick<Readiness, "ready"> & { problem: string } = {
   problem: `The parts did not answer within ${READINESS_TIMEOUT_MS / 1000} s`,
 };
 
-export function addServiceRoutes(server: FastifyInstance, parts: HttpParts, description: unknown): void {
+export function addServiceRoutes(server: FastifyInstance, parts: HttpParts): void {
   server.get("/healthz", async () => ({ status: "ok", version: VERSION }));
   server.get("/readyz", async (_request, reply) => {
     const readiness = await askReadiness(parts);
@@ -25,6 +25,10 @@ export function addServiceRoutes(server: FastifyInstance, parts: HttpParts, desc
     await readLiveGauges(parts);
     return reply.type(parts.metrics.contentType).send(await parts.metrics.text());
   });
+}
+
+/** What the API is, for those who use it. */
+export function addDescriptionRoutes(server: FastifyInstance, description: unknown): void {
   server.get("/openapi.json", async () => description);
   server.get<{ Params: { name: string } }>("/schemas/:name", async ({ params }, reply) => {
     const schema = findEventSchema(params.name.replace(/\.json$/, ""));

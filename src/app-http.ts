@@ -1,0 +1,56 @@
+/** What this process serves over HTTP: the API where that is its role, and pages about itself in any case. */
+import type { Closing } from "./app-closing.ts";
+import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
+import { coerceError } from "./core/errors.ts";
+import type { OpenedDatabase } from "./db/open-database.ts";
+import type { HttpParts } from "./http/parts.ts";
+import { createHttpServer } from "./http/server.ts";
+import type { Clock } from "./runtime/clock.ts";
+import type { Config } from "./runtime/config/config.ts";
+import type { Logger } from "./runtime/logger.ts";
+import type { Metrics } from "./runtime/metrics.ts";
+import { systemRandom } from "./runtime/random.ts";
+import type { SecretBox } from "./runtime/secret-box.ts";
+
+export interface ListenParts {
+  readonly servesApi: boolean;
+  readonly config: Config;
+  readonly database: OpenedDatabase["database"];
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly secretBox: SecretBox;
+  readonly readinessParts: ReadinessParts;
+  readonly wakeDeliverer: () => Promise<void>;
+  readonly fourEyes: () => boolean;
+  readonly nodes: HttpParts["nodes"];
+}
+
+/**
+ * Every process has pages about itself, whatever its roles. One that has no other use for the port does its work without
+ * them where the port is taken: several roles on one machine may share a config.
+ *
+ * @returns where it listens; `null`: nowhere
+ * @throws {FatalError} `listen_failed` when the API cannot be served
+ */
+export async function listen(parts: ListenParts, closing: Closing): Promise<string | null> {
+  const { config, readinessParts, ...rest } = parts;
+  const server = createHttpServer({
+    ...rest,
+    http: config.http,
+    chainIds: config.chains.map((chain) => chain.id),
+    allowPrivateTargets: config.callbacks.allowPrivateTargets,
+    firstDelayMs: config.callbacks.scheduleMs[0] ?? 0,
+    random: systemRandom,
+    readiness: () => readReadiness(readinessParts),
+  });
+  closing.add("http", () => server.close());
+  const listening = await server.listen().catch((rawError: unknown) => {
+    if (parts.servesApi) throw rawError;
+    parts.logger.warn("Went on without pages about this process", { error: coerceError(rawError) });
+    return null;
+  });
+  if (listening === null) return null;
+  const { host, port } = listening;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
