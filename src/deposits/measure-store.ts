@@ -2,6 +2,7 @@
  * Deposits whose amount is what their address's balance grew by, from their block until that is measured. Each says
  * itself when it is to be tried next, by the database's clock.
  */
+import type { KnownAsset } from "../core/asset.ts";
 import type { Deposit, IgnoreReason } from "../core/deposit.ts";
 import type { Sql } from "../db/database.ts";
 import { DEPOSIT_COLUMNS, type DepositRow, toDeposit } from "./deposit-row.ts";
@@ -124,19 +125,35 @@ export async function recordMeasured(tx: Sql, measured: readonly Measured[]): Pr
   return rows.filter((row) => row.is_news).map(toDeposit);
 }
 
+/** Of deposits `d`: pending ones that count by something else than their asset ($2) does now. */
+const COUNTED_OTHERWISE = {
+  balance: `d.asset_id = $2 AND d.status = 'pending' AND d.event_amount IS NULL
+    AND d.id IN (SELECT deposit_id FROM waiting_deposits WHERE chain_id = $1 AND status = 'pending')`,
+  event: `d.chain_id = $1 AND d.asset_id = $2 AND d.status = 'pending' AND d.measure_at IS NOT NULL`,
+} as const;
+
+type AmountAsset = Pick<KnownAsset, "id" | "chainId" | "amountFrom">;
+
 /**
  * Brings pending deposits in line with what counts of their asset now: one that was seen when the event's amount
  * counted is to be measured; one that waits to be measured is looked at at once, and given the event's amount.
  */
-export async function applyAmountSource(
-  sql: Sql,
-  asset: { readonly id: number; readonly chainId: number; readonly amountFrom: string },
-): Promise<void> {
-  const query =
+export async function applyAmountSource(sql: Sql, asset: AmountAsset): Promise<void> {
+  const changed =
     asset.amountFrom === "balance"
-      ? `UPDATE deposits SET event_amount = amount, measure_at = now(), credit_block = NULL, credit_tag = NULL
-         WHERE chain_id = $1 AND asset_id = $2 AND status = 'pending' AND event_amount IS NULL`
-      : `UPDATE deposits SET measure_at = now()
-         WHERE chain_id = $1 AND asset_id = $2 AND status = 'pending' AND measure_at > now()`;
-  await sql.query(query, [asset.chainId, asset.id]);
+      ? "event_amount = amount, measure_at = now(), credit_block = NULL, credit_tag = NULL"
+      : "measure_at = least(measure_at, now())";
+  await sql.query(`UPDATE deposits d SET ${changed} WHERE ${COUNTED_OTHERWISE[asset.amountFrom]}`, [
+    asset.chainId,
+    asset.id,
+  ]);
+}
+
+/** How many deposits `applyAmountSource` would change. */
+export async function countAmountSourceChanges(sql: Sql, asset: AmountAsset): Promise<number> {
+  const [row] = await sql.query<{ count: number }>(
+    `SELECT count(*)::integer AS count FROM deposits d WHERE ${COUNTED_OTHERWISE[asset.amountFrom]}`,
+    [asset.chainId, asset.id],
+  );
+  return row?.count ?? 0;
 }

@@ -7,7 +7,7 @@ import { TemporaryError } from "../core/errors.ts";
 import type { Hash } from "../core/hex.ts";
 import { UNVERIFIED } from "../core/verification.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
-import { applyAmountSource } from "../deposits/measure-store.ts";
+import { applyAmountSource, countAmountSourceChanges } from "../deposits/measure-store.ts";
 import { registerAddress } from "../merchants/address-store.ts";
 import { listDepositHistory } from "../outbox/event-store.ts";
 import type { BalanceQuestion } from "../rpc/balance.ts";
@@ -248,6 +248,8 @@ describe("a deposit whose balance counts", () => {
     await measureDue(parts(), never);
     const byEvent: KnownAsset = { ...asset, amountFrom: "event" };
     context = { ...context, assets: new Map([[USDT, byEvent]]) };
+    expect(await countAmountSourceChanges(test.database, asset)).toBe(0);
+    expect(await countAmountSourceChanges(test.database, byEvent)).toBe(1);
     await applyAmountSource(test.database, byEvent);
     await measureDue(parts(), never);
     expect(await theDeposit()).toMatchObject({
@@ -263,7 +265,9 @@ describe("a deposit whose balance counts", () => {
     await test.database.query(
       `UPDATE deposits SET event_amount = NULL, measure_at = NULL, credit_block = 6, unlock_block = 8`,
     );
+    expect(await countAmountSourceChanges(test.database, asset)).toBe(1);
     await applyAmountSource(test.database, asset);
+    expect(await countAmountSourceChanges(test.database, asset)).toBe(0);
     await measureDue(parts(), never);
     expect(await theDeposit()).toMatchObject({ amountBaseUnits: 900n, eventAmountBaseUnits: 1_000n });
   });
