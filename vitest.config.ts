@@ -12,7 +12,8 @@ export default defineConfig({
     maxWorkers: 2,
     // A test that passes at the second try hides a race, and a race here costs somebody money.
     retry: 0,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Only what hangs comes near it: tests say themselves how long they wait, and for what.
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
   },
 });

@@ -28,7 +28,7 @@ interface SeenView {
   readonly minedIn: { readonly depositIds: readonly string[] } | null;
 }
 
-describe("the mempool", () => {
+describe("the mempool", { timeout: 180_000 }, () => {
   let rig: Rig;
   let proxy: NodeProxy;
   /** An endpoint that names no types. */
@@ -88,8 +88,6 @@ describe("the mempool", () => {
   it("tells of a payment before it is mined, and its deposit follows with events of its own", async () => {
     const { anvil, receiver } = rig;
     const alice = await rig.watch("alice");
-    await anvil.mine();
-    await rig.caughtUp();
     const native = await anvil.sendEth(alice, ETHER, anvil.account(1));
     const token = await anvil.transferToken(rig.token, alice, 2_500_000n, anvil.account(2));
     await untilTold(native, "seen");
@@ -251,10 +249,21 @@ describe("the mempool", () => {
     await rig.quiet();
   });
 
-  it("is counted by status and doctor", async () => {
-    const payment = await rig.anvil.sendEth(await rig.watch("heidi"), ETHER, rig.anvil.account(9));
-    await rig.anvil.mine();
-    await rig.quiet();
+  it("is counted by status while it waits", async () => {
+    const { anvil, daemon } = rig;
+    const counted = async () => {
+      const { stdout } = await daemon.command("status", "--json");
+      return (JSON.parse(stdout) as { seenPayments: unknown[] }).seenPayments;
+    };
+    const payment = await anvil.sendEth(await rig.watch("heidi"), ETHER, anvil.account(9));
+    await untilTold(payment, "seen");
+    expect(await counted()).toMatchObject([{ chainId: anvil.chainId, count: 1 }]);
+    await anvil.mine();
+    await untilTold(payment, "mined");
+    expect(await counted()).toEqual([]);
+  });
+
+  it("is looked at by doctor, which says how or that no node allows it", async () => {
     const examine = async () => {
       const doctor = await rig.daemon.command("doctor", "--json");
       const { findings } = JSON.parse(doctor.stdout) as {
@@ -271,8 +280,5 @@ describe("the mempool", () => {
       { level: "fail", found: "No node lets its mempool be looked at" },
     ]);
     proxy.tellTruth();
-    const status = await rig.daemon.command("status", "--json");
-    expect(JSON.parse(status.stdout)).toMatchObject({ seenPayments: [] });
-    expect(payment).toMatch(/^0x/);
   });
 });

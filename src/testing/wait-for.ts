@@ -1,6 +1,9 @@
 /** Tests wait for a condition, never for a time. */
 import { systemClock } from "../runtime/clock.ts";
 
+/** On a loaded machine a process takes seconds to do what takes milliseconds otherwise. */
+const PATIENCE_MS = 30_000;
+
 export interface WaitOptions {
   readonly timeoutMs?: number;
   readonly intervalMs?: number;
@@ -17,7 +20,7 @@ export async function waitFor<Result>(
   condition: () => Result | Promise<Result>,
   options: WaitOptions = {},
 ): Promise<Exclude<Result, false | null | undefined>> {
-  const { timeoutMs = 10_000, intervalMs = 10, what = "the condition" } = options;
+  const { timeoutMs = PATIENCE_MS, intervalMs = 10, what = "the condition" } = options;
   const until = systemClock.monotonic() + timeoutMs;
   let lastError: unknown;
   for (;;) {
