@@ -6,10 +6,11 @@ import { type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
 import { callbackRequest, type RequestOpeners } from "./callback-request.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
 import type { CallbackRequest, Egress } from "./egress.ts";
+import type { OnOutcome } from "./http-attempt.ts";
 import { publicDeliveryId, publicEventId } from "./public-id.ts";
 import type { Decision } from "./retry-schedule.ts";
 
-/** Never rejects: whatever happens is an outcome. */
+/** Never throws: whatever happens is an outcome, which may be told before this returns. */
 export function attemptDelivery(
   parts: {
     readonly egress: Egress;
@@ -19,14 +20,16 @@ export function attemptDelivery(
   },
   claim: ClaimedDelivery,
   timeoutMs: number,
-): Promise<AttemptOutcome> {
+  onOutcome: OnOutcome,
+): void {
   let request: CallbackRequest;
   try {
     request = callbackRequest(claim, parts.openers, parts.clock.now(), timeoutMs);
   } catch (rawError) {
-    return Promise.resolve(notTried(parts.logger, claim, coerceError(rawError)));
+    onOutcome(notTried(parts.logger, claim, coerceError(rawError)));
+    return;
   }
-  return parts.egress.attempt(request);
+  parts.egress.begin(request, onOutcome);
 }
 
 /** We cannot sign with what we have. That is ours to mend, and uses none of the endpoint's attempts. */
@@ -55,7 +58,9 @@ export function logAttempt(
   },
 ): void {
   const { decision, disablesEndpoint, pauseMs } = follows;
-  const fields = {
+  const level = decision.next === "failed" || disablesEndpoint ? "warn" : "info";
+  if (!logger.writes(level)) return;
+  logger[level]("Attempted delivery", {
     delivery_id: publicDeliveryId(claim.deliveryId),
     event_id: publicEventId(claim.eventId),
     event_type: claim.eventType,
@@ -76,9 +81,7 @@ export function logAttempt(
     next_attempt_in_ms: "waitMs" in decision ? decision.waitMs : null,
     pauses_endpoint_ms: pauseMs,
     disables_endpoint: disablesEndpoint,
-  };
-  if (decision.next === "failed" || disablesEndpoint) logger.warn("Attempted delivery", fields);
-  else logger.info("Attempted delivery", fields);
+  });
 }
 
 const hosts = new Map<string, string | null>();

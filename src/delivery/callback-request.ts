@@ -10,16 +10,26 @@ import { type SigningKey, signCallback } from "./signature.ts";
 
 /** What is sealed in an endpoint's row, opened; remembered, as it is the same for all of its deliveries. */
 export interface RequestOpeners {
-  key(sealed: SealedKey): SigningKey;
+  /** Those of one endpoint. */
+  keys(sealed: readonly SealedKey[]): readonly SigningKey[];
   headers(sealed: Buffer): CustomHeaders;
 }
 
 const MAX_OPENED = 1_000;
 
 export function createRequestOpeners(secretBox: Pick<SecretBox, "open">): RequestOpeners {
+  const openKey = createKeyOpener(secretBox);
+  // The deliveries of one claim share what is their endpoint's.
+  const keysOf = new WeakMap<readonly SealedKey[], readonly SigningKey[]>();
   const opened = new Map<string, CustomHeaders>();
   return {
-    key: createKeyOpener(secretBox),
+    keys: (sealed) => {
+      const known = keysOf.get(sealed);
+      if (known !== undefined) return known;
+      const keys = sealed.map(openKey);
+      keysOf.set(sealed, keys);
+      return keys;
+    },
     headers: (sealed) => {
       const name = sealed.toString("latin1");
       const known = opened.get(name);
@@ -35,7 +45,7 @@ export function createRequestOpeners(secretBox: Pick<SecretBox, "open">): Reques
 /** The headers of a callback, whoever sends it. @param callback.id the event's, as it is called outside */
 export function callbackHeaders(callback: {
   readonly id: string;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly keys: readonly SigningKey[];
   readonly nowMs: number;
 }): Record<string, string> {
@@ -64,8 +74,9 @@ export function callbackRequest(
   nowMs: number,
   timeoutMs: number,
 ): CallbackRequest {
-  const { url, body } = claim;
-  const keys = claim.keys.map(openers.key);
+  const { url } = claim;
+  const body = Buffer.from(claim.body);
+  const keys = openers.keys(claim.keys);
   const ours = callbackHeaders({ id: publicEventId(claim.eventId), body, keys, nowMs });
   const headers = claim.sealedHeaders === null ? ours : { ...openers.headers(claim.sealedHeaders), ...ours };
   return { url, body, timeoutMs, headers };

@@ -4,18 +4,25 @@
  * what of it.
  */
 import { Client } from "undici";
-import { type ConnectPhases, type GuardedConnector, newConnectPhases } from "./guarded-connector.ts";
+import {
+  type ConnectPhases,
+  forgetPhases,
+  type GuardedConnector,
+  newConnectPhases,
+} from "./guarded-connector.ts";
 
 export interface Connection {
+  readonly origin: string;
   readonly client: Client;
-  /** What opening it took; written while it is opened. */
+  /** What opening it took, if that was for the request that is under way; written while it is opened. */
   readonly phases: ConnectPhases;
 }
 
 export interface Connections {
   /** An idle one, or one that is opened by its first request. It is the caller's until it is given back. */
   take(origin: string): Connection;
-  giveBack(origin: string, connection: Connection): void;
+  /** It may be taken for the next request while the last one's answer is still being wound up. */
+  giveBack(connection: Connection): void;
   /** Of a connection that may not be used again. */
   discard(connection: Connection): void;
   /** Breaks off all of them. */
@@ -24,8 +31,7 @@ export interface Connections {
 
 const MAX_HEADER_BYTES = 16_384;
 
-/** @param bodyPauseMs how long the next piece of an answer's body may take */
-export function createConnections(connect: GuardedConnector, bodyPauseMs: number): Connections {
+export function createConnections(connect: GuardedConnector): Connections {
   const idle = new Map<string, Connection[]>();
   const all = new Set<Client>();
   let isDestroyed = false;
@@ -35,23 +41,24 @@ export function createConnections(connect: GuardedConnector, bodyPauseMs: number
     const client = new Client(origin, {
       pipelining: 1,
       maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: 0, // the attempt's own deadline covers it
-      bodyTimeout: bodyPauseMs,
+      // The attempt's own deadline covers both; a timer of undici's for each request would be paid for.
+      headersTimeout: 0,
+      bodyTimeout: 0,
       connect: connect(phases),
     });
-    const connection = { client, phases };
+    const connection = { origin, client, phases };
     all.add(client);
-    client.on("disconnect", () => forget(origin, connection));
+    client.on("disconnect", () => forget(connection));
     return connection;
   }
 
   /** One that is idle and closed; one in use is told of by its request. */
-  function forget(origin: string, connection: Connection): void {
-    const waiting = idle.get(origin) ?? [];
+  function forget(connection: Connection): void {
+    const waiting = idle.get(connection.origin) ?? [];
     const index = waiting.indexOf(connection);
     if (index === -1) return;
     waiting.splice(index, 1);
-    if (waiting.length === 0) idle.delete(origin);
+    if (waiting.length === 0) idle.delete(connection.origin);
     discard(connection);
   }
 
@@ -62,9 +69,15 @@ export function createConnections(connect: GuardedConnector, bodyPauseMs: number
 
   return {
     discard,
-    take: (origin) => idle.get(origin)?.pop() ?? open(origin),
-    giveBack: (origin, connection) => {
-      if (isDestroyed || connection.client.destroyed) return discard(connection);
+    take: (origin) => {
+      const kept = idle.get(origin)?.pop();
+      if (kept === undefined) return open(origin);
+      forgetPhases(kept.phases);
+      return kept;
+    },
+    giveBack: (connection) => {
+      const { origin, client } = connection;
+      if (isDestroyed || client.destroyed) return discard(connection);
       const waiting = idle.get(origin);
       if (waiting === undefined) idle.set(origin, [connection]);
       else waiting.push(connection);

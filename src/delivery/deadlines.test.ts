@@ -10,7 +10,10 @@ describe("deadlines", () => {
     const due: [name: string, afterMs: number][] = [];
     const deadlines = createDeadlines(systemClock);
     for (const [name, ms] of Object.entries({ late: 150, soon: 50 })) {
-      deadlines.set(ms, () => due.push([name, systemClock.monotonic() - startedAt]));
+      deadlines.watch({
+        dueAt: startedAt + ms,
+        fallDue: () => due.push([name, systemClock.monotonic() - startedAt]),
+      });
     }
     await waitFor(() => due.length === 2);
     expect(due.map(([name]) => name)).toEqual(["soon", "late"]);
@@ -21,17 +24,36 @@ describe("deadlines", () => {
     const { clock, pass, sleepers } = steppedClock();
     const fell: string[] = [];
     const deadlines = createDeadlines(clock);
-    const callOff = deadlines.set(30, () => fell.push("first"));
-    callOff();
+    const first = { dueAt: 30, fallDue: () => fell.push("first") };
+    deadlines.watch(first);
+    first.dueAt = Number.POSITIVE_INFINITY;
     await pass(50);
     expect(fell).toEqual([]);
     expect(sleepers()).toBe(0);
-    deadlines.set(30, () => fell.push("second"));
+    deadlines.watch({ dueAt: 80, fallDue: () => fell.push("second") });
     await pass(20);
     expect(fell).toEqual([]);
     await pass(20);
     expect(fell).toEqual(["second"]);
     expect(sleepers()).toBe(0);
+  });
+
+  it("may be moved, also by another one that falls due in the same tick", async () => {
+    const { clock, pass } = steppedClock();
+    const fell: string[] = [];
+    const deadlines = createDeadlines(clock);
+    const moved = { dueAt: 20, fallDue: () => fell.push("moved") };
+    const calledOff = { dueAt: 20, fallDue: () => fell.push("called off") };
+    const mover = () => {
+      fell.push("mover");
+      moved.dueAt = 60;
+      calledOff.dueAt = Number.POSITIVE_INFINITY;
+    };
+    for (const timed of [{ dueAt: 20, fallDue: mover }, moved, calledOff]) deadlines.watch(timed);
+    await pass(40);
+    expect(fell).toEqual(["mover"]);
+    await pass(30);
+    expect(fell).toEqual(["mover", "moved"]);
   });
 });
 

@@ -7,57 +7,59 @@ import type { Clock } from "../runtime/clock.ts";
 
 const TICK_MS = 20;
 
-export interface Deadlines {
+/** What has a time limit. */
+export interface Timed {
   /**
-   * Calls `onDue` once, `ms` from now or a little later, and tells it how many milliseconds later: much, when this
-   * process was frozen.
-   *
-   * @returns calls it off
+   * When it is over, by the monotonic clock. It may be moved at any time, as it is looked at in each tick; with
+   * `Infinity` it is called off for good.
    */
-  set(ms: number, onDue: (lateMs: number) => void): () => void;
+  dueAt: number;
+  /**
+   * Called once, at its time or a little later.
+   *
+   * @param lateMs milliseconds after it: many, when this process was frozen
+   */
+  fallDue(lateMs: number): void;
 }
 
-interface Deadline {
-  readonly at: number;
-  /** `undefined`: called off, or told. */
-  onDue: ((lateMs: number) => void) | undefined;
+export interface Deadlines {
+  watch(timed: Timed): void;
 }
 
 /**
- * What was called off stays in the list until the next tick, with nothing hanging on it. A `Set` would do without, but
- * each table it grows out of keeps the next one, and so every request that was in it, until the whole heap is
- * collected: that took more time than all the rest of a callback.
+ * What was called off stays in the list until the next tick. A `Set` would do without, but each table it grows out of
+ * keeps the next one, and so every request that was in it, until the whole heap is collected: that took more time than
+ * all the rest of a callback.
  */
 export function createDeadlines(clock: Clock): Deadlines {
-  let waiting: Deadline[] = [];
+  let waiting: Timed[] = [];
   let isTicking = false;
 
   async function tick(): Promise<void> {
     while (waiting.length > 0) {
       await clock.sleep(TICK_MS);
       const now = clock.monotonic();
-      const due = waiting.filter((each) => each.at <= now);
-      waiting = waiting.filter((each) => each.at > now && each.onDue !== undefined);
-      for (const each of due) {
-        const { onDue } = each;
-        each.onDue = undefined;
-        onDue?.(now - each.at);
+      const due = waiting.filter(({ dueAt }) => dueAt <= now);
+      waiting = waiting.filter(({ dueAt }) => dueAt > now && dueAt < Number.POSITIVE_INFINITY);
+      for (const timed of due) {
+        const lateMs = now - timed.dueAt;
+        // It was moved or called off by one before it.
+        if (lateMs < 0) waiting.push(timed);
+        else {
+          timed.dueAt = Number.POSITIVE_INFINITY;
+          timed.fallDue(lateMs);
+        }
       }
     }
     isTicking = false;
   }
 
   return {
-    set: (ms, onDue) => {
-      const deadline: Deadline = { at: clock.monotonic() + ms, onDue };
-      waiting.push(deadline);
-      if (!isTicking) {
-        isTicking = true;
-        void tick();
-      }
-      return () => {
-        deadline.onDue = undefined;
-      };
+    watch: (timed) => {
+      waiting.push(timed);
+      if (isTicking) return;
+      isTicking = true;
+      void tick();
     },
   };
 }

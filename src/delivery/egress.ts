@@ -1,48 +1,41 @@
 /**
  * One HTTP attempt, out of this process and into the merchant's, with every limit there is: allowed addresses
  * only, no redirects, one time limit for all of it, and no more than 64 kB of the answer.
- *
- * An answer counts from its status line on. What its body does after that (hangs, breaks, never ends) cannot
- * turn a success into a failure: the merchant has said that it took the event.
  */
-import type { Dispatcher } from "undici";
 import { coerceError } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { isPublicAddress } from "./address-guard.ts";
-import {
-  AttemptError,
-  type AttemptOutcome,
-  type AttemptPhases,
-  classifyError,
-  errorOfStatus,
-  NO_PHASES,
-  parseRetryAfter,
-  timedOut,
-} from "./attempt-outcome.ts";
+import { AttemptError, type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
 import { assertCallbackUrl } from "./callback-url.ts";
 import type { ClientCertificate } from "./client-certificate.ts";
-import { type Connection, type Connections, createConnections } from "./connections.ts";
+import { createConnections } from "./connections.ts";
 import { createDeadlines, type Deadlines } from "./deadlines.ts";
 import type { EgressProxy } from "./egress-proxy.ts";
+import { createGuardedConnector } from "./guarded-connector.ts";
 import {
-  type ConnectPhases,
-  createGuardedConnector,
-  newConnectPhases,
-  proxyAway,
-} from "./guarded-connector.ts";
+  type EgressLimits,
+  failed,
+  HttpAttempt,
+  type HttpAttemptParts,
+  type OnOutcome,
+} from "./http-attempt.ts";
 import { createHostResolver, type ResolveHost, resolveBySystem } from "./resolve-host.ts";
-import { createResponseReader, type ResponseReader } from "./response-reader.ts";
 
 export interface CallbackRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  readonly body: string | Buffer;
   /** For the attempt as a whole. */
   readonly timeoutMs: number;
 }
 
 export interface Egress {
-  /** Never rejects: whatever happens is an outcome. */
+  /**
+   * Never throws: whatever happens is an outcome, which may be told before this returns. The listener is called from
+   * within what reads the answer, so that the next request goes out with the answers of the same turn.
+   */
+  begin(request: CallbackRequest, onOutcome: OnOutcome): void;
+  /** The same as a promise, which never rejects. */
   attempt(request: CallbackRequest): Promise<AttemptOutcome>;
   /** Ends every attempt under way (they come back as `local`) and closes all connections. */
   destroy(): Promise<void>;
@@ -58,16 +51,6 @@ export interface EgressOptions {
   readonly ca?: string;
   readonly clientCertificate?: ClientCertificate | undefined;
   readonly proxy?: EgressProxy | undefined;
-}
-
-/** Beside the limit for an attempt as a whole. */
-export interface EgressLimits {
-  /** For name and connection together, and as much again for the TLS handshake. */
-  readonly connectTimeoutMs: number;
-  /** From the request on an open connection to the answer's headers. */
-  readonly headersTimeoutMs: number;
-  /** For the next piece of an answer's body. The answer has counted already, so this only bounds the log's wait. */
-  readonly bodyTimeoutMs: number;
 }
 
 const DEFAULT_LIMITS: EgressLimits = {
@@ -87,146 +70,36 @@ export function createEgress(options: EgressOptions): Egress {
     proxy: options.proxy,
     clock,
   });
-  const connections = createConnections(connector, limits.bodyTimeoutMs);
+  const connections = createConnections(connector);
   const targets = createTargets(allowPrivateTargets);
   const parts = { connections, targets, deadlines: createDeadlines(clock), clock, limits };
   return {
-    attempt: (request) => post(parts, request),
+    begin: (request, onOutcome) => begin(parts, request, onOutcome),
+    attempt: (request) => new Promise((resolve) => begin(parts, request, resolve)),
     destroy: () => connections.destroy(),
   };
 }
 
-interface PostParts {
-  readonly connections: Connections;
+interface BeginParts extends HttpAttemptParts {
   readonly deadlines: Deadlines;
-  readonly clock: Clock;
-  readonly limits: EgressLimits;
   readonly targets: (url: string) => Target;
 }
 
-/** Without `async` in it: of thousands of attempts a second, each frame of a promise would be paid for. */
-function post(parts: PostParts, request: CallbackRequest): Promise<AttemptOutcome> {
-  return new Promise((resolve) => {
-    const startedAt = parts.clock.monotonic();
-    try {
-      send(parts, request, startedAt, resolve);
-    } catch (rawError) {
-      const durationMs = Math.round(parts.clock.monotonic() - startedAt);
-      resolve({ ...failed(rawError), durationMs, phases: NO_PHASES });
-    }
-  });
-}
-
-function send(
-  parts: PostParts,
-  request: CallbackRequest,
-  startedAt: number,
-  resolve: (outcome: AttemptOutcome) => void,
-): void {
-  const { connections, deadlines, limits } = parts;
-  const { origin, path } = parts.targets(request.url);
-  const connection = connections.take(origin);
-  Object.assign(connection.phases, newConnectPhases()); // what is written from now on is this attempt's
-  const answer = createAnswerHandler(parts, connection, startedAt, (outcome, isReusable) => {
-    callOff();
-    if (isReusable) connections.giveBack(origin, connection);
-    else connections.discard(connection);
-    resolve(outcome);
-  });
-  const callOff = deadlines.set(request.timeoutMs, answer.timeOut);
-  const { headers, body, timeoutMs } = request;
-  const bodyTimeout = Math.min(timeoutMs, limits.bodyTimeoutMs);
-  connection.client.dispatch({ path, method: "POST", headers, body, bodyTimeout }, answer.handler);
-}
-
-type Settle = (outcome: AttemptOutcome, isReusable: boolean) => void;
-
-/** Follows one request through undici and settles exactly once; whatever comes later closes the connection. */
-function createAnswerHandler(
-  { clock, deadlines, limits }: PostParts,
-  { phases }: Connection,
-  startedAt: number,
-  settle: Settle,
-) {
-  let sentAt: number | undefined;
-  let firstByteMs: number | null = null;
-  let callOffHeaders: () => void = () => undefined;
-  let controller: Dispatcher.DispatchController | undefined;
-  let response: { httpStatus: number; retryAfterMs: number | null; reader: ResponseReader } | undefined;
-  let isSettled = false;
-
-  function finish(error?: Error): void {
-    if (isSettled) return;
-    isSettled = true;
-    callOffHeaders();
-    const durationMs = Math.round(clock.monotonic() - startedAt);
-    const took = phasesOf(phases, firstByteMs);
-    const outcome =
-      response === undefined
-        ? { ...failed(error ?? new Error("no answer")), durationMs, phases: took }
-        : answered(response, error, durationMs, took);
-    settle(outcome, error === undefined);
-    if (error !== undefined) controller?.abort(error);
+/** Without promises in it: of thousands of attempts a second, each of them would be paid for. */
+function begin(parts: BeginParts, request: CallbackRequest, onOutcome: OnOutcome): void {
+  const { url, headers, body, timeoutMs } = request;
+  const startedAt = parts.clock.monotonic();
+  let target: Target;
+  try {
+    target = parts.targets(url);
+  } catch (rawError) {
+    onOutcome(failed(coerceError(rawError), Math.round(parts.clock.monotonic() - startedAt), NO_PHASES));
+    return;
   }
-
-  const timeOut = (lateMs: number) => {
-    if (!isSettled) finish(phases.isAtProxy ? proxyAway() : timedOut("no answer in time", lateMs));
-  };
-  const handler: Dispatcher.DispatchHandler = {
-    onRequestStart: (started) => {
-      controller = started;
-      // It waited for its connection until its time was over: nothing may be sent any more.
-      if (isSettled) return started.abort(new AttemptError("timeout", "no connection in time"));
-      sentAt = clock.monotonic();
-      if (limits.headersTimeoutMs < Number.POSITIVE_INFINITY)
-        callOffHeaders = deadlines.set(limits.headersTimeoutMs, timeOut);
-    },
-    onResponseStart: (_controller, httpStatus, headers) => {
-      if (httpStatus < 200) return; // informational; the answer comes after it
-      firstByteMs = sentAt === undefined ? null : Math.round(clock.monotonic() - sentAt);
-      callOffHeaders();
-      const retryAfterMs = parseRetryAfter(headers["retry-after"]?.toString(), clock.now());
-      response = { httpStatus, retryAfterMs, reader: createResponseReader(headers) };
-      if (response.reader.isFull()) finish(new AttemptError("protocol", "the answer is not kept"));
-    },
-    onResponseData: (_controller, chunk) => {
-      response?.reader.take(chunk);
-      if (response?.reader.isFull() === true) finish(new AttemptError("protocol", "the answer is too long"));
-    },
-    onResponseEnd: () => finish(),
-    onResponseError: (_controller, error) => finish(coerceError(error)),
-  };
-  return { handler, timeOut };
-}
-
-function phasesOf({ dnsMs, connectMs, tlsMs }: ConnectPhases, firstByteMs: number | null): AttemptPhases {
-  return { dnsMs: rounded(dnsMs), connectMs: rounded(connectMs), tlsMs: rounded(tlsMs), firstByteMs };
-}
-
-function rounded(ms: number | null): number | null {
-  return ms === null ? null : Math.round(ms);
-}
-
-function answered(
-  response: { httpStatus: number; retryAfterMs: number | null; reader: ResponseReader },
-  cutShortBy: Error | undefined,
-  durationMs: number,
-  phases: AttemptPhases,
-): AttemptOutcome {
-  return {
-    httpStatus: response.httpStatus,
-    error: errorOfStatus(response.httpStatus),
-    errorCode: null,
-    responseBody: response.reader.text(cutShortBy !== undefined),
-    retryAfterMs: response.retryAfterMs,
-    durationMs,
-    phases,
-  };
-}
-
-function failed(rawError: unknown): Omit<AttemptOutcome, "durationMs" | "phases"> {
-  const { errorClass, errorCode } = classifyError(coerceError(rawError));
-  return { httpStatus: null, error: errorClass, errorCode, responseBody: null, retryAfterMs: null };
+  const connection = parts.connections.take(target.origin);
+  const attempt = new HttpAttempt(parts, connection, { startedAt, timeoutMs }, onOutcome);
+  parts.deadlines.watch(attempt);
+  connection.client.dispatch({ path: target.path, method: "POST", headers, body }, attempt);
 }
 
 /** Of a URL that may be called. */

@@ -43,6 +43,14 @@ export function newConnectPhases(): ConnectPhases {
   return { dnsMs: null, connectMs: null, tlsMs: null, isAtProxy: false };
 }
 
+/** What is written from now on is the next attempt's. */
+export function forgetPhases(phases: ConnectPhases): void {
+  phases.dnsMs = null;
+  phases.connectMs = null;
+  phases.tlsMs = null;
+  phases.isAtProxy = false;
+}
+
 /** For one connection: what opening it took is written into `phases`. */
 export type GuardedConnector = (phases: ConnectPhases) => buildConnector.connector;
 
@@ -61,7 +69,7 @@ export function createGuardedConnector(options: GuardedConnectorOptions): Guarde
     ...options.clientCertificate,
   });
   return (phases) => (target, callback) => {
-    Object.assign(phases, newConnectPhases());
+    forgetPhases(phases);
     openGuarded(target, options, phases, (error, socket) => {
       if (error !== null) return callback(error, null);
       if (target.protocol !== "https:") return callback(null, socket);

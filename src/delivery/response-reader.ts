@@ -7,28 +7,31 @@ import type { IncomingHttpHeaders } from "undici/types/header.d.ts";
 /** By size after decompression: identity encoding is asked for, and an encoded answer is not unpacked at all. */
 const MAX_RESPONSE_BYTES = 65_536;
 
-export interface ResponseReader {
-  take(chunk: Buffer): void;
+export class ResponseReader {
+  private readonly chunks: Buffer[] = [];
+  private bytes = 0;
+  private note: string | null;
+
+  constructor(headers: IncomingHttpHeaders) {
+    this.note = noteFromHeaders(headers);
+  }
+
+  take(chunk: Buffer): void {
+    if (this.note !== null) return;
+    this.bytes += chunk.length;
+    this.chunks.push(chunk);
+    if (this.bytes > MAX_RESPONSE_BYTES) this.note = `(not kept: longer than ${MAX_RESPONSE_BYTES} bytes)`;
+  }
+
   /** No more is wanted: the connection may as well be closed. */
-  isFull(): boolean;
-  text(isCutShort: boolean): string;
-}
+  isFull(): boolean {
+    return this.note !== null;
+  }
 
-export function createResponseReader(headers: IncomingHttpHeaders): ResponseReader {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  let note = noteFromHeaders(headers);
-
-  return {
-    take: (chunk) => {
-      if (note !== null) return;
-      bytes += chunk.length;
-      chunks.push(chunk);
-      if (bytes > MAX_RESPONSE_BYTES) note = `(not kept: longer than ${MAX_RESPONSE_BYTES} bytes)`;
-    },
-    isFull: () => note !== null,
-    text: (isCutShort) => note ?? toText(Buffer.concat(chunks)) + (isCutShort ? " (cut short)" : ""),
-  };
+  text(isCutShort: boolean): string {
+    const text = this.bytes === 0 ? "" : toText(Buffer.concat(this.chunks));
+    return this.note ?? text + (isCutShort ? " (cut short)" : "");
+  }
 }
 
 function noteFromHeaders(headers: IncomingHttpHeaders): string | null {

@@ -1,6 +1,7 @@
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { attemptDelivery } from "../delivery/attempt-delivery.ts";
+import type { AttemptOutcome } from "../delivery/attempt-outcome.ts";
 import { createRequestOpeners } from "../delivery/callback-request.ts";
 import { claimDeliveries } from "../delivery/claim-store.ts";
 import { countBacklog } from "../delivery/delivery-list-store.ts";
@@ -67,7 +68,10 @@ describe("the deliverer", () => {
       clock: systemClock,
       logger: silentLogger,
     };
-    expect((await attemptDelivery(parts, claim, 1_000)).error).toBe(null);
+    const outcome = await new Promise<AttemptOutcome>((resolve) => {
+      attemptDelivery(parts, claim, 1_000, resolve);
+    });
+    expect(outcome.error).toBe(null);
     await egress.destroy();
 
     const by = rig.deliverer();
@@ -176,7 +180,14 @@ describe("the deliverer", () => {
   it("writes one line for each attempt, without secret or token", async () => {
     const lines: { sentence: string; fields: Record<string, unknown> }[] = [];
     const keep = (sentence: string, fields = {}) => lines.push({ sentence, fields });
-    const logger: Logger = { debug: keep, info: keep, warn: keep, error: keep, with: () => logger };
+    const logger: Logger = {
+      debug: keep,
+      info: keep,
+      warn: keep,
+      error: keep,
+      writes: () => true,
+      with: () => logger,
+    };
     const merchant = await rig.sink();
     merchant.answer((_request, count) => ({ status: count === 0 ? 500 : 204, body: "ok" }));
     const { secret } = await insertEndpoint(rig.database, `${merchant.url}/path-token?key=query-token`);

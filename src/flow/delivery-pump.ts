@@ -69,6 +69,7 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   let wantsClaim = false;
   /** Endpoints up to this one had their turn in this round. */
   let claimAfter = "";
+  let isBeginning = false;
   let isHandingBack = false;
   let pumping: Promise<void> | undefined;
   let wake: () => void = () => undefined;
@@ -138,20 +139,24 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
     beginAttempts();
   }
 
+  /** Not within itself: what ends at once, however much of it, is followed by the loop that is running. */
   function beginAttempts(): void {
-    if (stopping.signal.aborted) return;
-    for (let claimed = held.begin(); claimed !== undefined; claimed = held.begin()) void attempt(claimed);
+    if (isBeginning || stopping.signal.aborted) return;
+    isBeginning = true;
+    for (let claimed = held.begin(); claimed !== undefined; claimed = held.begin()) attempt(claimed);
+    isBeginning = false;
   }
 
-  async function attempt(claimed: ClaimedDelivery): Promise<void> {
+  function attempt(claimed: ClaimedDelivery): void {
     const startedAt = clock.monotonic();
-    const outcome = await attemptDelivery(attemptParts, claimed, parts.callbacks().timeoutMs);
-    const { wasFull, answersOthers, handedBack } = held.end(claimed, outcome);
-    handBack(handedBack);
-    if (wasFull && !stopping.signal.aborted) wantsClaim = true;
-    end(claimed, outcome, pauseAfter(outcome, answersOthers, parts.random.fraction()), startedAt);
-    beginAttempts();
-    wake();
+    attemptDelivery(attemptParts, claimed, parts.callbacks().timeoutMs, (outcome) => {
+      const { wasFull, answersOthers, handedBack } = held.end(claimed, outcome);
+      handBack(handedBack);
+      if (wasFull && !stopping.signal.aborted) wantsClaim = true;
+      end(claimed, outcome, pauseAfter(outcome, answersOthers, parts.random.fraction()), startedAt);
+      beginAttempts();
+      if (wantsClaim && mayClaim()) wake();
+    });
   }
 
   function handBack(claims: readonly ClaimedDelivery[]): void {

@@ -86,6 +86,7 @@ function loggerToParent(common: LogFields): Logger {
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
+    writes: (level) => level !== "debug",
     with: (fields) => loggerToParent({ ...common, ...fields }),
   };
 }

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { BlockHeader } from "../core/chain.ts";
 import { systemClock } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/logger.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
 import * as lies from "../testing/lies.ts";
 import { type NodeProxy, startNodeProxy } from "../testing/node-proxy.ts";
@@ -131,7 +132,8 @@ describe("asking a node", () => {
   it("never shows the path, the query or the credentials of a node's URL", async () => {
     const lines: unknown[] = [];
     const note = (sentence: string, fields?: unknown) => lines.push(sentence, fields);
-    const logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
+    const all = { debug: note, info: note, warn: note, error: note };
+    const logger: Logger = { ...all, writes: () => true, with: () => logger };
     const { host } = new URL(first.url);
     const secrets = ["user1234", "password1234", "apikey-in-path", "apikey-in-query"];
     const nodes = testNodes([`http://user1234:password1234@${host}/v3/apikey-in-path?key=apikey-in-query`], {

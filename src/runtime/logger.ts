@@ -11,6 +11,8 @@ export interface Logger {
   info(sentence: string, fields?: LogFields): void;
   warn(sentence: string, fields?: LogFields): void;
   error(sentence: string, fields?: LogFields): void;
+  /** Whether such lines are written: for those whose fields cost something to gather. */
+  writes(level: Exclude<LogLevel, "silent">): boolean;
   /** A logger that adds these fields to every line. */
   with(fields: LogFields): Logger;
 }
@@ -48,6 +50,7 @@ function wrap(logger: pino.Logger): Logger {
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
+    writes: (level) => logger.isLevelEnabled(level),
     with: (fields) => wrap(logger.child(plain(fields))),
   };
 }

@@ -342,7 +342,14 @@ describe.each([
 
 function listLogger(lines: string[]): Logger {
   const note = (sentence: string) => lines.push(sentence);
-  const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
+  const logger: Logger = {
+    debug: note,
+    info: note,
+    warn: note,
+    error: note,
+    writes: () => true,
+    with: () => logger,
+  };
   return logger;
 }
 
@@ -353,7 +360,14 @@ describe.each([
   it("loses nudges without an error and without a wait, says so once, and keeps the password to itself", async () => {
     const said: string[] = [];
     const note = (sentence: string, fields = {}) => said.push(sentence + JSON.stringify(fields));
-    const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
+    const logger: Logger = {
+      debug: note,
+      info: note,
+      warn: note,
+      error: note,
+      writes: () => true,
+      with: () => logger,
+    };
     let lost = 0;
     const queue = createQueue({
       config,
