@@ -27,17 +27,19 @@ export interface ListenParts {
 }
 
 /**
- * Every process has pages about itself, whatever its roles. One that has no other use for the port does its work without
- * them where the port is taken: several roles on one machine may share a config.
+ * A process without the API has pages about itself where it is told to, and does its work without them where that port
+ * is taken: several on one machine may share a config.
  *
  * @returns where it listens; `null`: nowhere
  * @throws {FatalError} `listen_failed` when the API cannot be served
  */
 export async function listen(parts: ListenParts, closing: Closing): Promise<string | null> {
   const { config, readinessParts, ...rest } = parts;
+  const port = parts.servesApi ? config.http.port : config.http.pagesPort;
+  if (port === null) return null;
   const server = createHttpServer({
     ...rest,
-    http: config.http,
+    http: { ...config.http, port },
     chainIds: config.chains.map((chain) => chain.id),
     allowPrivateTargets: config.callbacks.allowPrivateTargets,
     firstDelayMs: config.callbacks.scheduleMs[0] ?? 0,
@@ -51,6 +53,6 @@ export async function listen(parts: ListenParts, closing: Closing): Promise<stri
     return null;
   });
   if (listening === null) return null;
-  const { host, port } = listening;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const { host } = listening;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${listening.port}`;
 }

@@ -3,6 +3,8 @@ import { request } from "undici";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Rig, startRig } from "./rig.ts";
 
+const HTTP = { host: "127.0.0.1", port: 0 };
+
 describe("a process without the role http", { timeout: 120_000 }, () => {
   let rig: Rig;
   beforeAll(async () => {
@@ -10,9 +12,25 @@ describe("a process without the role http", { timeout: 120_000 }, () => {
   });
   afterAll(() => rig.stop());
 
-  it("serves health, readiness and metrics, and no API", async () => {
-    const { daemon, api } = rig;
+  it("takes no port unasked, so that the one with the API may come second", async () => {
+    const { daemon, config } = rig;
+    const port = Number(new URL(await daemon.url()).port);
     await daemon.kill("SIGTERM");
+    await daemon.configure({ ...config, more: { ...config.more, http: { ...HTTP, port } } });
+    const first = await daemon.launch({}, ["--roles", "scan,settle,deliver"]);
+    await first.line(({ msg }) => msg === "Started");
+    const second = await daemon.launch({}, ["--roles", "http"]);
+    await daemon.ready();
+    expect(await second.kill("SIGTERM")).toMatchObject({ code: 0 });
+    expect(await first.kill("SIGTERM")).toMatchObject({ code: 0 });
+    await daemon.configure(config);
+    await daemon.start();
+  });
+
+  it("serves health, readiness and metrics where it is told to, and no API", async () => {
+    const { daemon, api, config } = rig;
+    await daemon.kill("SIGTERM");
+    await daemon.configure({ ...config, more: { ...config.more, http: { ...HTTP, pagesPort: 0 } } });
     await daemon.launch({}, ["--roles", "settle"]);
     await daemon.ready();
     const statusOf = async (path: string) => (await api.call("GET", path)).status;
@@ -26,7 +44,7 @@ describe("a process without the role http", { timeout: 120_000 }, () => {
     const { daemon, config } = rig;
     const port = Number(new URL(await daemon.url()).port);
     await daemon.kill("SIGTERM");
-    const http = { host: "127.0.0.1", port };
+    const http = { ...HTTP, port, pagesPort: port };
     await daemon.configure({ ...config, more: { ...config.more, http } });
     const first = await daemon.launch();
     await daemon.ready();

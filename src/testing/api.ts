@@ -62,7 +62,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
   };
   const { id: merchantId, key } = await addMerchant("Shop");
   const parts: HttpParts = {
-    http: { host: "127.0.0.1", port: 0, publicUrl: "http://127.0.0.1:8420" },
+    http: { host: "127.0.0.1", port: 0, pagesPort: null, publicUrl: "http://127.0.0.1:8420" },
     chainIds: [CHAIN_ID],
     allowPrivateTargets: false,
     firstDelayMs: 0,

@@ -46,8 +46,10 @@ export interface QueueConfig {
 
 export interface HttpConfig {
   readonly host: string;
-  /** 0: any free port. */
+  /** Of the API. 0: any free port. */
   readonly port: number;
+  /** Where a process without the API serves pages about itself; `null`: nowhere. */
+  readonly pagesPort: number | null;
   readonly publicUrl: string;
 }
 

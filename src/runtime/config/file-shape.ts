@@ -48,9 +48,11 @@ const httpShape = z
       // Only this machine, until somebody says otherwise.
       host: text("a host name or IP address", /^[A-Za-z0-9._:-]{1,255}$/).default("127.0.0.1"),
       port: integer(0, 65_535).default(8420),
+      // Never `port` unasked: the process with the API may come second on the same machine.
+      pagesPort: integer(0, 65_535).nullable().default(null),
       publicUrl: url("http", "https").optional(),
     },
-    { error: "expected { host, port, publicUrl }" },
+    { error: "expected { host, port, pagesPort, publicUrl }" },
   )
   .prefault({});
 

@@ -74,7 +74,7 @@ describe("a config that is right", () => {
       dataDir: join(folder, "data"),
       database: { url: null, migrate: true },
       queue: { url: null },
-      http: { host: "127.0.0.1", port: 8420, publicUrl: "http://127.0.0.1:8420" },
+      http: { host: "127.0.0.1", port: 8420, pagesPort: null, publicUrl: "http://127.0.0.1:8420" },
       callbacks: { timeoutMs: 15_000, allowPrivateTargets: false },
     });
     expect(config.callbacks.scheduleMs.slice(0, 4)).toEqual([0, 5_000, 300_000, 1_800_000]);
