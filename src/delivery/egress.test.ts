@@ -43,6 +43,14 @@ describe("an attempt", () => {
     expect(outcome.durationMs).toBeLessThan(1_500);
   });
 
+  it("G3: takes an answer that comes late, within its limit", async () => {
+    const merchant = await rig.sink();
+    merchant.answer({ status: 200, delayMs: 800 });
+    const outcome = await attempt(rig.egress(), merchant.url, 29_000);
+    expect(outcome).toMatchObject({ httpStatus: 200, error: null });
+    expect(outcome.phases.firstByteMs).toBeGreaterThanOrEqual(790);
+  });
+
   it("G3: is a timeout when the endpoint hangs", async () => {
     const merchant = await rig.sink();
     merchant.answer({ trouble: "hang" });
