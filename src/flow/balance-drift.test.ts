@@ -1,16 +1,16 @@
 /** Balances on a real chain beside the deposits in a real database; what is planted in either shows as drift. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { KnownAsset } from "../core/asset.ts";
-import { registerAddress } from "../merchants/address-store.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
-import type { ChainConfig } from "../runtime/config/config.ts";
 import { silentLogger } from "../runtime/logger.ts";
 import { getChainState } from "../scanner/chain-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
-import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import { addressOf, assetOf, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
+import type { TestDatabase } from "../testing/database.ts";
+import { addressOf, assetOf, CHAIN_ID } from "../testing/factory.ts";
 import { startFollower } from "../testing/follower.ts";
+import { createMerchantDatabase } from "../testing/merchant-database.ts";
 import { testNodes } from "../testing/nodes.ts";
+import { testChain } from "../testing/test-chain.ts";
 import type { TestToken } from "../testing/test-node.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { findDrift } from "./balance-drift.ts";
@@ -31,35 +31,13 @@ let last: bigint;
 beforeEach(async () => {
   anvil = await startAnvil({ mining: "manual" });
   token = await anvil.deployToken();
-  test = await createTestDatabase();
-  const chain: ChainConfig = {
-    id: CHAIN_ID,
-    name: "local",
-    nodes: [{ url: anvil.url, wsUrl: null, maxConcurrency: 16 }],
-    startBlock: 0n,
-    blockTimeMs: 1_000,
-    pollIntervalMs: 50,
-    reorgWindow: 64,
-    fetchConcurrency: 4,
-    fetchThreads: 0,
-    mempool: false,
-    internal: "none",
-    nativeSource: "value",
-    backfill: "auto",
-    verification: "auto",
-    witnesses: 1,
-    ownWallets: [],
+  test = await createMerchantDatabase("alice", "bob");
+  const chain = testChain([anvil.url], {
     assets: [
       assetOf({ minimumBaseUnits: 10n }),
       assetOf({ token: token.address, currency: "USDT", decimals: 6 }),
     ],
-  };
-  await test.database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Test')", [MERCHANT_ID]);
-  for (const [userId, address] of [
-    ["alice", alice],
-    ["bob", bob],
-  ] as const)
-    await registerAddress(test.database, { address, merchantId: MERCHANT_ID, userId });
+  });
   await anvil.sendEth(alice, 2n * ETHER);
   await anvil.sendEth(alice, 5n);
   await anvil.sendEth(bob, ETHER);

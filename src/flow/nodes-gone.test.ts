@@ -5,20 +5,20 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Deposit } from "../core/deposit.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
-import { registerAddress } from "../merchants/address-store.ts";
-import type { ChainConfig } from "../runtime/config/config.ts";
 import { silentLogger } from "../runtime/logger.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { createSupervisor } from "../runtime/supervisor.ts";
 import { getChainState } from "../scanner/chain-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
-import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import { addressOf, assetOf, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
+import type { TestDatabase } from "../testing/database.ts";
+import { addressOf, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
 import { createFakeClock, type FakeClock } from "../testing/fake-clock.ts";
 import { startFollower, type TestFollower } from "../testing/follower.ts";
 import { reset } from "../testing/lies.ts";
+import { createMerchantDatabase } from "../testing/merchant-database.ts";
 import { type NodeProxy, startNodeProxy } from "../testing/node-proxy.ts";
 import { testNodes } from "../testing/nodes.ts";
+import { testChain } from "../testing/test-chain.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { followChain } from "./follow-chain.ts";
 
@@ -42,29 +42,12 @@ let isRunning = false;
 beforeEach(async () => {
   anvil = await startAnvil({ mining: "manual" });
   proxies = [await startNodeProxy(anvil.url), await startNodeProxy(anvil.url)];
-  test = await createTestDatabase();
+  test = await createMerchantDatabase("alice");
   clock = createFakeClock();
-  await test.database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Test')", [MERCHANT_ID]);
-  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
-  const chain: ChainConfig = {
-    id: CHAIN_ID,
-    name: "local",
-    nodes: proxies.map(({ url }) => ({ url, wsUrl: null, maxConcurrency: null })),
-    startBlock: 0n,
-    blockTimeMs: 6_000,
-    pollIntervalMs: POLL_MS,
-    reorgWindow: 256,
-    fetchConcurrency: 4,
-    fetchThreads: 0,
-    backfill: "auto",
-    mempool: false,
-    internal: "none",
-    nativeSource: "value",
-    verification: "auto",
-    witnesses: 1,
-    ownWallets: [],
-    assets: [assetOf()],
-  };
+  const chain = testChain(
+    proxies.map(({ url }) => url),
+    { blockTimeMs: 6_000, pollIntervalMs: POLL_MS, reorgWindow: 256 },
+  );
   follower = await startFollower(test, {
     chain,
     clock,

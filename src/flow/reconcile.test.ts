@@ -1,15 +1,16 @@
 /** Deposits against the chain, on a real node: what is planted in the database is found, in both directions. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { registerAddress } from "../merchants/address-store.ts";
 import { createChainNodes } from "../rpc/chain-nodes.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import { silentLogger } from "../runtime/logger.ts";
 import { getChainState } from "../scanner/chain-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
-import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import { addressOf, assetOf, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
+import type { TestDatabase } from "../testing/database.ts";
+import { addressOf, assetOf, CHAIN_ID } from "../testing/factory.ts";
 import { startFollower } from "../testing/follower.ts";
+import { createMerchantDatabase } from "../testing/merchant-database.ts";
+import { testChain } from "../testing/test-chain.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { reconcileBlocks } from "./reconcile.ts";
 import { registerChains } from "./register-chains.ts";
@@ -21,32 +22,8 @@ let chain: ChainConfig;
 /** Alice gets an ether in block 1 and two in block 3. */
 beforeEach(async () => {
   anvil = await startAnvil({ mining: "manual" });
-  test = await createTestDatabase();
-  chain = {
-    id: CHAIN_ID,
-    name: "local",
-    nodes: [{ url: anvil.url, wsUrl: null, maxConcurrency: 16 }],
-    startBlock: 0n,
-    blockTimeMs: 1_000,
-    pollIntervalMs: 50,
-    reorgWindow: 64,
-    fetchConcurrency: 4,
-    fetchThreads: 0,
-    mempool: false,
-    internal: "none",
-    nativeSource: "value",
-    backfill: "auto",
-    verification: "auto",
-    witnesses: 1,
-    ownWallets: [],
-    assets: [assetOf({ minimumBaseUnits: 10n })],
-  };
-  await test.database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Test')", [MERCHANT_ID]);
-  await registerAddress(test.database, {
-    address: addressOf("alice"),
-    merchantId: MERCHANT_ID,
-    userId: "alice",
-  });
+  test = await createMerchantDatabase("alice");
+  chain = testChain([anvil.url], { assets: [assetOf({ minimumBaseUnits: 10n })] });
   // Registered long ago, as far as the blocks can tell.
   await test.database.query("UPDATE watched_addresses SET created_at = now() - interval '1 day'");
   await anvil.sendEth(addressOf("alice"), 10n ** 18n);

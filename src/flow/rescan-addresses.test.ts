@@ -10,8 +10,10 @@ import { systemRandom } from "../runtime/random.ts";
 import { countLiveRescans, listRescans } from "../scanner/address-rescan-store.ts";
 import { getChainState } from "../scanner/chain-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
-import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import { addressOf, assetOf, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
+import type { TestDatabase } from "../testing/database.ts";
+import { addressOf, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
+import { createMerchantDatabase } from "../testing/merchant-database.ts";
+import { testChain } from "../testing/test-chain.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { followChain } from "./follow-chain.ts";
 import type { FollowerParts } from "./follower-parts.ts";
@@ -33,28 +35,9 @@ let stops: (() => Promise<void>)[];
 beforeEach(async () => {
   stops = [];
   anvil = await startAnvil({ mining: "manual", args: ["--timestamp", "1700000000"] });
-  test = await createTestDatabase();
-  chain = {
-    id: CHAIN_ID,
-    name: "local",
-    nodes: [{ url: anvil.url, wsUrl: null, maxConcurrency: 16 }],
-    startBlock: 0n,
-    blockTimeMs: 1_000,
-    pollIntervalMs: 50,
-    reorgWindow: 8,
-    fetchConcurrency: 4,
-    fetchThreads: 0,
-    mempool: false,
-    internal: "none",
-    nativeSource: "value",
-    backfill: "auto",
-    verification: "auto",
-    witnesses: 1,
-    ownWallets: [],
-    assets: [assetOf()],
-  };
+  test = await createMerchantDatabase();
+  chain = testChain([anvil.url], { reorgWindow: 8 });
   nodes = createChainNodes({ chain, clock: systemClock, logger: silentLogger });
-  await test.database.query("INSERT INTO merchants (id, name) VALUES ($1, 'Test')", [MERCHANT_ID]);
 });
 afterEach(async () => {
   for (const stop of stops.reverse()) await stop();
