@@ -6,14 +6,17 @@ import type { BlockHeader, FinalityTag } from "../core/chain.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { LocalChain } from "./local-chain.ts";
 
+type TagNodes = Pick<ChainNodes, "tag" | "headerByNumber">;
+type KeptBlocks = Pick<LocalChain, "cursor" | "at">;
+
 export interface EffectiveTags {
   readonly safeNumber: bigint | null;
   readonly finalizedNumber: bigint | null;
 }
 
 export async function effectiveTags(
-  nodes: ChainNodes,
-  local: LocalChain,
+  nodes: TagNodes,
+  local: KeptBlocks,
   signal: AbortSignal,
 ): Promise<EffectiveTags> {
   const [safeNumber, finalizedNumber] = await Promise.all([
@@ -24,8 +27,8 @@ export async function effectiveTags(
 }
 
 async function effectiveTag(
-  nodes: ChainNodes,
-  local: LocalChain,
+  nodes: TagNodes,
+  local: KeptBlocks,
   tag: FinalityTag,
   signal: AbortSignal,
 ): Promise<bigint | null> {
@@ -39,7 +42,7 @@ async function effectiveTag(
 }
 
 /** A number whose ref is no longer kept is deeper than any reorg we would undo. */
-function isOnOurBranch(local: LocalChain, header: BlockHeader): boolean {
+function isOnOurBranch(local: KeptBlocks, header: BlockHeader): boolean {
   const ours = local.at(header.number);
   return ours === undefined || ours.hash === header.hash;
 }
