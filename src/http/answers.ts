@@ -230,12 +230,16 @@ const endpointKeys = {
   disabledReason: z.string().nullable(),
   signature: z.enum(SIGNATURE_SCHEMES).describe("v1: HMAC-SHA256 under the secret. v1a: Ed25519."),
   publicKey: z.string().nullable().describe("whpk_…, to verify v1a with. null: v1."),
-  previousKeyUntil: time.nullable().describe("Until then the key before this one signs too."),
+  previousKeyUntil: time
+    .nullable()
+    .describe("Until then the key before this one signs too; it may have passed."),
   schedule: z.array(z.string()).nullable().describe("Waits before each attempt. null: the daemon's own."),
   failingSince: time.nullable().describe("Since when no attempt has succeeded. null: all is well."),
   pausedUntil: time
     .nullable()
-    .describe("Until then nothing is sent: it was overloaded, or failed again and again."),
+    .describe(
+      "Until then nothing is sent: it was overloaded, or failed again and again. It may have passed.",
+    ),
   headers: z
     .array(z.string())
     .describe("Names of the headers that come with its callbacks; values are not shown."),
@@ -263,7 +267,9 @@ const deliveryKeys = {
     .enum(["due", "delivered", "failed", "skipped"])
     .describe("due: it will be attempted. failed: it will not, until it is retried or replayed."),
   createdAt: time,
-  nextAttemptAt: time.nullable().describe("null: there will be none."),
+  nextAttemptAt: time
+    .nullable()
+    .describe("Not before it, and not while its endpoint is disabled or paused. null: there will be none."),
   finishedAt: time.nullable(),
 };
 
