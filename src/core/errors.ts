@@ -18,6 +18,7 @@ export const ERROR_CODES = [
   "address_taken",
   "endpoint_deleted",
   "name_taken",
+  "too_many_endpoints",
   "idempotency_conflict",
   "idempotency_key_required",
   "insufficient_balance",

@@ -1,5 +1,5 @@
 /** Endpoints: where a merchant wants its callbacks, and the secret they are signed with. */
-import { FatalError, InputError } from "../core/errors.ts";
+import { InputError } from "../core/errors.ts";
 import { DEFAULT_EVENT_TYPES, EVENT_TYPES, type EventType } from "../core/event.ts";
 import type { Database } from "../db/database.ts";
 import type { EndpointModel } from "../db/generated/models.ts";
@@ -78,10 +78,14 @@ export interface EndpointParts {
   readonly random: Random;
 }
 
+/** Of one merchant. Each endpoint gets a share of the attempts: whoever had thousands would get that of all others. */
+const MOST_ENDPOINTS = 100;
+
 /**
  * Makes an endpoint with a key of its own. The secret is shown here and never again; `v1a` has none to show.
  *
- * @throws {InputError} `invalid_url`, or `invalid_request` for an unknown event type or a header that cannot be
+ * @throws {InputError} `invalid_url`, `too_many_endpoints`, or `invalid_request` for an unknown event type or a header
+ *   that cannot be
  */
 export async function createEndpoint(
   parts: EndpointParts,
@@ -97,7 +101,9 @@ export async function createEndpoint(
   const [row] = await parts.database.query<{ created_at: Date }>(
     `INSERT INTO endpoints (id, merchant_id, url, events, secret, signature, public_key, headers, header_names,
        schedule_ms, first_delay_ms)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING created_at`,
+     SELECT $1, $2, $3, $4::text[], $5::bytea, $6, $7::bytea, $8::bytea, $9::text[], $10::integer[], $11::integer
+     WHERE (SELECT count(*) FROM endpoints WHERE merchant_id = $2 AND deleted_at IS NULL) < $12
+     RETURNING created_at`,
     [
       id,
       wanted.merchantId,
@@ -110,10 +116,11 @@ export async function createEndpoint(
       names,
       wanted.scheduleMs ?? [],
       wanted.scheduleMs?.[0] ?? policy.firstDelayMs,
+      MOST_ENDPOINTS,
     ],
   );
   if (row === undefined)
-    throw new FatalError("internal", "An endpoint was inserted without an answer", { id });
+    throw new InputError("too_many_endpoints", `A merchant may have ${MOST_ENDPOINTS} endpoints at most`);
   const endpoint: Endpoint = {
     id,
     merchantId: wanted.merchantId,

@@ -34,6 +34,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   address_taken: 409,
   endpoint_deleted: 409,
   name_taken: 409,
+  too_many_endpoints: 409,
   idempotency_conflict: 409,
   insufficient_balance: 409,
   deposit_not_held: 409,

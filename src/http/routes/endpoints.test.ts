@@ -228,6 +228,22 @@ describe("the list of endpoints", () => {
   });
 });
 
+describe("a merchant", () => {
+  test("G4: has a hundred endpoints at most, so that its share of the attempts has an end", async () => {
+    const { id, key } = await api.addMerchant("Many");
+    await db.database.query(
+      `INSERT INTO endpoints (id, merchant_id, url, events, secret)
+       SELECT 'end_many' || n, $1, 'https://many.example/', '{endpoint.test}', '' FROM generate_series(1, 99) n`,
+      [id],
+    );
+    const make = () => api.call("POST", "/v1/endpoints", { key, body: { url: "https://many.example/" } });
+    expect((await make()).status).toBe(201);
+    expect(await make()).toMatchObject({ status: 409, body: { code: "too_many_endpoints" } });
+    await api.call("DELETE", "/v1/endpoints/end_many1", { key });
+    expect((await make()).status).toBe(201);
+  });
+});
+
 describe("under an Idempotency-Key", () => {
   test("one endpoint is made, and its secret is shown again but not kept in clear", async () => {
     const { key } = await api.addMerchant("Once");
