@@ -78,8 +78,8 @@ export interface EndpointParts {
   readonly random: Random;
 }
 
-/** Of one merchant. Each endpoint gets a share of the attempts: whoever had thousands would get that of all others. */
-const MOST_ENDPOINTS = 100;
+/** Of one merchant. Each endpoint gets a share of the attempts, and a row for each event. */
+const MOST_ENDPOINTS = 1_000;
 
 /**
  * Makes an endpoint with a key of its own. The secret is shown here and never again; `v1a` has none to show.

@@ -229,11 +229,11 @@ describe("the list of endpoints", () => {
 });
 
 describe("a merchant", () => {
-  test("G4: has a hundred endpoints at most, so that its share of the attempts has an end", async () => {
+  test("G4: has a thousand endpoints at most, so that its share of the attempts has an end", async () => {
     const { id, key } = await api.addMerchant("Many");
     await db.database.query(
       `INSERT INTO endpoints (id, merchant_id, url, events, secret)
-       SELECT 'end_many' || n, $1, 'https://many.example/', '{endpoint.test}', '' FROM generate_series(1, 99) n`,
+       SELECT 'end_many' || n, $1, 'https://many.example/', '{endpoint.test}', '' FROM generate_series(1, 999) n`,
       [id],
     );
     const make = () => api.call("POST", "/v1/endpoints", { key, body: { url: "https://many.example/" } });
