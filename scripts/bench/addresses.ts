@@ -179,7 +179,7 @@ async function forgetChain(database: Database): Promise<void> {
   await database.transaction(async (tx) => {
     await tx.query("SET LOCAL session_replication_role = replica");
     await tx.query(
-      "TRUNCATE deposits, waiting_deposits, events, deliveries, delivery_attempts, block_refs CASCADE",
+      "TRUNCATE deposits, waiting_deposits, events, due_deliveries, deliveries, delivery_attempts, block_refs CASCADE",
     );
   });
   await database.query(

@@ -3,6 +3,7 @@
  *
  * Floor: the same 80 with the same work, and nobody who hangs.
  */
+import { endDueDeliveries } from "../../src/testing/callbacks.ts";
 import { waitFor } from "../../src/testing/wait-for.ts";
 import type { BenchDatabase } from "./bench-database.ts";
 import type { BenchGroup } from "./bench-parts.ts";
@@ -92,7 +93,7 @@ async function measure(
 
 /** As if nobody had hung before, and nothing were left of it. */
 async function reopen({ database }: BenchDatabase): Promise<void> {
-  await database.query("UPDATE deliveries SET state = 'failed', finished_at = now() WHERE state = 'due'");
+  await endDueDeliveries(database, "failed");
   await database.query(
     "UPDATE endpoints SET failures = 0, pauses = 0, paused_until = NULL, failing_since = NULL, last_failed_at = NULL",
   );
@@ -105,7 +106,7 @@ async function withoutHanging<Result>(bench: BenchDatabase, work: () => Promise<
 
 async function isDelivered({ database }: BenchDatabase): Promise<boolean> {
   const [row] = await database.query<{ due: boolean }>(
-    "SELECT EXISTS (SELECT FROM deliveries WHERE state = 'due' AND endpoint_id LIKE 'end_well_%') AS due",
+    "SELECT EXISTS (SELECT FROM due_deliveries WHERE endpoint_id LIKE 'end_well_%') AS due",
   );
   return row?.due === false;
 }

@@ -61,9 +61,9 @@ async function insertWaiting(bench: BenchDatabase, sink: BenchSink, count: numbe
     "UPDATE endpoints SET paused_until = now() + interval '1 day', failing_since = now() WHERE id = 'end_waiting_2'",
   );
   await bench.database.query(
-    "UPDATE deliveries SET next_attempt_at = now() + interval '1 day' WHERE endpoint_id = 'end_waiting_3'",
+    "UPDATE due_deliveries SET next_attempt_at = now() + interval '1 day' WHERE endpoint_id = 'end_waiting_3'",
   );
-  await bench.database.query("VACUUM ANALYZE deliveries");
+  await bench.database.query("VACUUM ANALYZE deliveries, due_deliveries");
   // A backlog has been there for a while. Before it is on the disk, who claims has to write its pages out to read others.
   await bench.database.query("CHECKPOINT");
 }

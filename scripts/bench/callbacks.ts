@@ -141,7 +141,7 @@ async function untilDelivered({ database }: BenchDatabase): Promise<void> {
   await waitFor(
     async () => {
       const [row] = await database.query<{ due: boolean }>(
-        "SELECT EXISTS (SELECT FROM deliveries WHERE state = 'due') AS due",
+        "SELECT EXISTS (SELECT FROM due_deliveries) AS due",
       );
       return row?.due === false;
     },

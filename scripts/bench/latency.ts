@@ -123,7 +123,7 @@ async function untilIngestedAndQuiet(sql: Sql, number: bigint): Promise<void> {
     async () => {
       const [row] = await sql.query<{ quiet: boolean }>(
         `SELECT cursor_number = $1 AND NOT EXISTS (SELECT FROM deposits WHERE status = 'pending' AND credit_block <= $1)
-           AND NOT EXISTS (SELECT FROM deliveries WHERE state = 'due') AS quiet FROM chains`,
+           AND NOT EXISTS (SELECT FROM due_deliveries) AS quiet FROM chains`,
         [number],
       );
       return row?.quiet;

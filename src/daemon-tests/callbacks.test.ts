@@ -22,7 +22,7 @@ describeOnEachQueue("callbacks across kills", (backend) => {
   };
   const dueDeliveries = async () => {
     const [row] = await rig.test.database.query<{ due: bigint }>(
-      "SELECT count(*) AS due FROM deliveries WHERE state = 'due'",
+      "SELECT count(*) AS due FROM due_deliveries",
     );
     return row?.due ?? 0n;
   };

@@ -89,15 +89,13 @@ async function untilRandomMoment(daemon: Daemon, sink: Sink, random: () => numbe
 
 /** As if the time between the kill and the end of its claims, or of a pause, had passed. */
 async function expireClaims({ database }: TestDatabase): Promise<void> {
-  await database.query("UPDATE deliveries SET claimed_until = now() WHERE claimed_until > now()");
+  await database.query("UPDATE due_deliveries SET claimed_until = now() WHERE claimed_until > now()");
   await database.query("UPDATE endpoints SET paused_until = now() WHERE paused_until > now()");
 }
 
 async function untilNothingIsDue({ database }: TestDatabase): Promise<void> {
   const isDone = async () => {
-    const [row] = await database.query<{ due: bigint }>(
-      "SELECT count(*) AS due FROM deliveries WHERE state = 'due'",
-    );
+    const [row] = await database.query<{ due: bigint }>("SELECT count(*) AS due FROM due_deliveries");
     return row?.due === 0n;
   };
   await waitFor(isDone, { timeoutMs: 120_000, what: "all to be delivered" });

@@ -126,7 +126,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
     expireHolds: async () => {
       await test.database.query("UPDATE chains SET lease_until = now() WHERE lease_until > now()");
-      await test.database.query("UPDATE deliveries SET claimed_until = now() WHERE claimed_until > now()");
+      await test.database.query(
+        "UPDATE due_deliveries SET claimed_until = now() WHERE claimed_until > now()",
+      );
       await test.database.query("UPDATE screenings SET next_attempt_at = now() WHERE state = 'due'");
       await test.database.query(
         "UPDATE address_rescans SET claimed_until = now() WHERE claimed_until > now()",
@@ -181,7 +183,7 @@ const IS_QUIET = `
       (d.status = 'pending' AND (d.credit_block <= c.cursor_number OR d.measure_at IS NOT NULL))
       OR (d.status = 'credited' AND d.unlock_block <= c.cursor_number)))
     AND NOT EXISTS (SELECT FROM address_rescans r WHERE r.chain_id = c.chain_id AND r.state <> 'done')
-    AND NOT EXISTS (SELECT FROM deliveries WHERE state = 'due') AS yes
+    AND NOT EXISTS (SELECT FROM due_deliveries) AS yes
   FROM chains c WHERE c.chain_id = $1`;
 
 async function untilTrue(
@@ -215,10 +217,10 @@ async function unfinished(test: TestDatabase): Promise<object[]> {
           SELECT status, count(*) AS number FROM deposits GROUP BY status) s) AS deposit_counts,
        (SELECT json_agg(json_build_object('status', status, 'block', block_number, 'credit', credit_block))
         FROM (SELECT * FROM deposits WHERE status IN ('pending', 'credited') LIMIT 5) d) AS deposits,
-       (SELECT count(*)::integer FROM deliveries WHERE state = 'due') AS delivery_count,
+       (SELECT count(*)::integer FROM due_deliveries) AS delivery_count,
        (SELECT json_agg(json_build_object('attempt', attempt, 'due', (next_attempt_at - now())::text,
           'claimed', (claimed_until - now())::text))
-        FROM (SELECT * FROM deliveries WHERE state = 'due' LIMIT 5) d) AS deliveries
+        FROM (SELECT * FROM due_deliveries LIMIT 5) d) AS deliveries
      FROM chains`,
   );
 }

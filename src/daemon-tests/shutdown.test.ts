@@ -27,7 +27,7 @@ describeOnEachQueue("an orderly stop", (backend) => {
   /** What a daemon holds while it works: claimed deliveries and the chain's lease. */
   const held = async () => {
     const [row] = await rig.test.database.query<{ deliveries: bigint; leases: bigint }>(
-      `SELECT (SELECT count(*) FROM deliveries WHERE state = 'due' AND claimed_until > now()) AS deliveries,
+      `SELECT (SELECT count(*) FROM due_deliveries WHERE claimed_until > now()) AS deliveries,
          (SELECT count(*) FROM chains WHERE lease_until > now()) AS leases`,
     );
     return { deliveries: Number(row?.deliveries), leases: Number(row?.leases) };

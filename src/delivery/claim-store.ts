@@ -79,17 +79,16 @@ const WINDOW = 500;
  *          due longest, the other what became due last: behind a million that wait, what happens now is told now, and
  *          what is old still gets nearer
  */
-const TO_ATTEMPT = `d.state = 'due' AND d.next_attempt_at <= now()
-          AND (d.claimed_until IS NULL OR d.claimed_until <= now())`;
+const TO_ATTEMPT = `d.next_attempt_at <= now() AND (d.claimed_until IS NULL OR d.claimed_until <= now())`;
 export const CLAIM = `
   WITH RECURSIVE scanned AS (
-    (SELECT endpoint_id, next_attempt_at, 1 AS position FROM deliveries
-     WHERE state = 'due' AND endpoint_id > $1 ORDER BY endpoint_id, next_attempt_at LIMIT 1)
+    (SELECT endpoint_id, next_attempt_at, 1 AS position FROM due_deliveries
+     WHERE endpoint_id > $1 ORDER BY endpoint_id, next_attempt_at LIMIT 1)
     UNION ALL
     SELECT following.endpoint_id, following.next_attempt_at, s.position + 1
     FROM scanned s CROSS JOIN LATERAL (
-      SELECT endpoint_id, next_attempt_at FROM deliveries
-      WHERE state = 'due' AND endpoint_id > s.endpoint_id ORDER BY endpoint_id, next_attempt_at LIMIT 1
+      SELECT endpoint_id, next_attempt_at FROM due_deliveries
+      WHERE endpoint_id > s.endpoint_id ORDER BY endpoint_id, next_attempt_at LIMIT 1
     ) following
     WHERE s.position < ${WINDOW}
   ), ready AS (
@@ -102,28 +101,28 @@ export const CLAIM = `
       AND (p.paused_until IS NULL OR p.paused_until <= now())
     LEFT JOIN unnest($4::text[], $5::integer[]) AS known(id, free) ON known.id = p.id
     WHERE s.next_attempt_at <= now() AND coalesce(known.free, $3) > 0 AND EXISTS (
-      SELECT FROM deliveries d WHERE d.endpoint_id = p.id AND ${TO_ATTEMPT}
+      SELECT FROM due_deliveries d WHERE d.endpoint_id = p.id AND ${TO_ATTEMPT}
     )
   ), shares AS (
     SELECT *, least(free, ceil($2::numeric / count(*) OVER ()))::integer AS share FROM ready ORDER BY id
   ), picked AS MATERIALIZED (
-    SELECT due.id AS delivery_id FROM shares s CROSS JOIN LATERAL (
-      SELECT oldest.id FROM (
-        SELECT d.id FROM deliveries d WHERE d.endpoint_id = s.id AND ${TO_ATTEMPT}
+    SELECT due.place FROM shares s CROSS JOIN LATERAL (
+      SELECT oldest.place FROM (
+        SELECT d.ctid AS place FROM due_deliveries d WHERE d.endpoint_id = s.id AND ${TO_ATTEMPT}
         ORDER BY d.next_attempt_at LIMIT s.share - s.share / 2 FOR NO KEY UPDATE SKIP LOCKED
       ) oldest
       UNION
-      SELECT newest.id FROM (
-        SELECT d.id FROM deliveries d WHERE d.endpoint_id = s.id AND ${TO_ATTEMPT}
+      SELECT newest.place FROM (
+        SELECT d.ctid AS place FROM due_deliveries d WHERE d.endpoint_id = s.id AND ${TO_ATTEMPT}
         ORDER BY d.next_attempt_at DESC LIMIT s.share / 2 FOR NO KEY UPDATE SKIP LOCKED
       ) newest
     ) due
     LIMIT $2::integer
   ), claimed AS (
-    UPDATE deliveries d
+    UPDATE due_deliveries d
     SET attempt = d.attempt + 1, claimed_until = now() + $6::integer * interval '1 millisecond'
-    FROM picked p WHERE d.id = p.delivery_id
-    RETURNING d.id AS delivery_id, d.attempt, d.schedule_base, d.event_id, d.endpoint_id
+    WHERE d.ctid = ANY (ARRAY(SELECT place FROM picked))
+    RETURNING d.delivery_id, d.attempt, d.schedule_base, d.event_id, d.endpoint_id
   ), looked AS (
     SELECT json_build_object('count', max(position), 'last', max(endpoint_id), 'ready', (
       SELECT json_agg(json_build_object('id', id, 'merchantId', merchant_id, 'url', url, 'share', share,
@@ -137,12 +136,11 @@ export const CLAIM = `
   FROM looked
   UNION ALL (
     SELECT NULL, c.delivery_id, c.attempt, c.event_id, c.endpoint_id, e.type, e.body,
-      extract(epoch FROM clock_timestamp() - e.created_at)::double precision * 1000,
+      date_part('epoch', clock_timestamp() - e.created_at) * 1000,
       CASE WHEN c.attempt = c.schedule_base + 1 THEN 0
            ELSE (SELECT count(*)::integer FROM delivery_attempts a
                  WHERE a.delivery_id = c.delivery_id AND a.attempt > c.schedule_base) END
     FROM claimed c JOIN events e ON e.id = c.event_id
-    ORDER BY c.endpoint_id, c.delivery_id
   )`;
 
 /** What was looked at comes first, then the deliveries: so what is an endpoint's is read once. */
@@ -215,8 +213,11 @@ export async function claimDeliveries(sql: Sql, request: ClaimRequest): Promise<
 }
 
 function nextAfter(looked: Looked, claims: readonly ClaimedDelivery[], limit: number): string | null {
-  // Rows come in the endpoints' order, and a full claim left off at the last of them.
-  if (claims.length >= limit) return claims.at(-1)?.endpointId ?? null;
+  const turns = looked.ready?.map(({ id }) => id) ?? [];
+  const had = new Set(claims.map(({ endpointId }) => endpointId));
+  const last = turns.findLastIndex((id) => had.has(id));
+  // A full claim left off at the last endpoint that it took from.
+  if (claims.length >= limit && last < turns.length - 1) return turns[last] ?? null;
   return looked.count === WINDOW ? looked.last : null;
 }
 
@@ -283,10 +284,10 @@ export interface HandedBackClaim extends Pick<ClaimedDelivery, "deliveryId" | "a
 export async function releaseClaims(sql: Sql, claims: readonly HandedBackClaim[]): Promise<void> {
   if (claims.length === 0) return;
   await sql.query(
-    `UPDATE deliveries d SET claimed_until = NULL,
+    `UPDATE due_deliveries d SET claimed_until = NULL,
        next_attempt_at = greatest(d.next_attempt_at, now() + c.wait_ms * interval '1 millisecond')
      FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) AS c(delivery_id, attempt, wait_ms)
-     WHERE d.id = c.delivery_id AND d.attempt = c.attempt AND d.state = 'due'`,
+     WHERE d.delivery_id = c.delivery_id AND d.attempt = c.attempt`,
     [
       claims.map((claim) => claim.deliveryId),
       claims.map((claim) => claim.attempt),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
+import { endDueDeliveries, insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
 import { type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
@@ -19,7 +19,9 @@ beforeAll(async () => {
   test = await createTestDatabase();
 });
 afterAll(() => test.drop());
-beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events, replays, endpoints"));
+beforeEach(() =>
+  test.database.query("TRUNCATE delivery_attempts, due_deliveries, deliveries, events, replays, endpoints"),
+);
 
 const record = (attempts: readonly RecordedAttempt[], disableAfterMs = 5 * 86_400_000) =>
   recordOutcomes(test.database, attempts, { disableAfterMs, fraction: 0.5 });
@@ -82,7 +84,7 @@ async function insertEndpoints(...ids: string[]): Promise<void> {
 /** As if the time between now and the lease's end had passed. */
 async function expireClaims(): Promise<void> {
   await test.database.query(
-    "UPDATE deliveries SET claimed_until = now() - interval '1 second' WHERE claimed_until IS NOT NULL",
+    "UPDATE due_deliveries SET claimed_until = now() - interval '1 second' WHERE claimed_until IS NOT NULL",
   );
 }
 
@@ -122,12 +124,11 @@ describe("claimDeliveries", () => {
 
   it("leaves alone what is not due yet, delivered, or of a disabled or deleted endpoint", async () => {
     await insertEndpoints("end_later", "end_done", "end_off", "end_deleted");
-    await insertDeliveries(test.database, ["end_later", "end_done", "end_off", "end_deleted"]);
+    await insertDeliveries(test.database, ["end_done"]);
+    await endDueDeliveries(test.database, "delivered");
+    await insertDeliveries(test.database, ["end_later", "end_off", "end_deleted"]);
     await test.database.query(
-      "UPDATE deliveries SET next_attempt_at = now() + interval '1 minute' WHERE endpoint_id = 'end_later'",
-    );
-    await test.database.query(
-      "UPDATE deliveries SET state = 'delivered', finished_at = now() WHERE endpoint_id = 'end_done'",
+      "UPDATE due_deliveries SET next_attempt_at = now() + interval '1 minute' WHERE endpoint_id = 'end_later'",
     );
     await test.database.query("UPDATE endpoints SET status = 'disabled' WHERE id = 'end_off'");
     await test.database.query("UPDATE endpoints SET deleted_at = now() WHERE id = 'end_deleted'");
@@ -157,7 +158,7 @@ describe("claimDeliveries", () => {
       Array.from({ length: 30 }, (_, n) => `end_down${n}`),
       2,
     );
-    await test.database.query("UPDATE deliveries SET next_attempt_at = now() + interval '1 hour'");
+    await test.database.query("UPDATE due_deliveries SET next_attempt_at = now() + interval '1 hour'");
     await insertDeliveries(test.database, ["end_busy"], 50);
     expect(perEndpoint(await claim({ limit: 40 }))).toEqual({ end_busy: 40 });
   });
@@ -179,8 +180,9 @@ describe("claimDeliveries", () => {
     await insertEndpoints("end_a");
     await insertDeliveries(test.database, ["end_a"], 9);
     const aged = await test.database.query<{ id: string }>(
-      `UPDATE deliveries d SET next_attempt_at = now() - n * interval '1 minute'
-       FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM deliveries) o WHERE d.id = o.id RETURNING d.id`,
+      `UPDATE due_deliveries d SET next_attempt_at = now() - n * interval '1 minute'
+       FROM (SELECT delivery_id AS id, row_number() OVER (ORDER BY delivery_id) AS n FROM due_deliveries) o
+       WHERE d.delivery_id = o.id RETURNING o.id`,
     );
     const newestFirst = aged.map(({ id }) => id).sort();
     const [newest, ...others] = newestFirst;
@@ -202,13 +204,13 @@ describe("claimDeliveries", () => {
          INSERT INTO events (merchant_id, type, body) SELECT $1, 'endpoint.test', '{}' FROM generate_series(1, 25000)
          RETURNING id
        )
-       INSERT INTO deliveries (event_id, endpoint_id, next_attempt_at)
+       INSERT INTO deliveries (event_id, endpoint_id, first_attempt_at)
        SELECT event.id, endpoint, now() + seconds * (1 + random() * 36) * interval '1 second'
        FROM event, (VALUES ('end_backlog', -100), ('end_disabled', -100), ('end_parked', 600), ('end_waiting', 1000))
          AS backlog(endpoint, seconds)`,
       [MERCHANT_ID],
     );
-    await test.database.query("ANALYZE deliveries, endpoints, events");
+    await test.database.query("ANALYZE deliveries, due_deliveries, endpoints, events");
     await insertDeliveries(test.database, ["end_fresh", "end_backlog"]);
 
     const readPages = async (statement: string, values: readonly unknown[]) => {
@@ -230,7 +232,7 @@ describe("claimDeliveries", () => {
       freeByEndpoint: new Map([["end_backlog", 32]]),
     });
     const [fresh] = await test.database.query<{ id: string }>(
-      "SELECT id FROM deliveries WHERE endpoint_id = 'end_backlog' ORDER BY next_attempt_at DESC LIMIT 1",
+      "SELECT delivery_id AS id FROM due_deliveries WHERE endpoint_id = 'end_backlog' ORDER BY next_attempt_at DESC LIMIT 1",
     );
     expect(perEndpoint(claimed)).toEqual({ end_backlog: 32, end_fresh: 1 });
     expect(claimed.map(({ deliveryId }) => deliveryId)).toContain(fresh?.id);
@@ -242,7 +244,7 @@ describe("claimDeliveries", () => {
     const [before, after] = await test.database.transaction(async (tx) => {
       const countUpdates = async () => {
         const [row] = await tx.query<{ all: bigint; in_place: bigint }>(
-          "SELECT n_tup_upd AS all, n_tup_hot_upd AS in_place FROM pg_stat_xact_user_tables WHERE relname = 'deliveries'",
+          "SELECT n_tup_upd AS all, n_tup_hot_upd AS in_place FROM pg_stat_xact_user_tables WHERE relname = 'due_deliveries'",
         );
         return { all: row?.all ?? 0n, inPlace: row?.in_place ?? 0n };
       };
@@ -292,7 +294,7 @@ describe("claimDeliveries", () => {
       test.database,
       Array.from({ length: 2_001 }, (_, n) => `end_${1000 + n}`),
     );
-    await test.database.query("UPDATE deliveries SET next_attempt_at = now() + interval '1 hour'");
+    await test.database.query("UPDATE due_deliveries SET next_attempt_at = now() + interval '1 hour'");
     await insertDeliveries(test.database, ["end_z"]);
     const found: ClaimedDelivery[] = [];
     let rounds = 0;
@@ -352,7 +354,7 @@ describe("recordOutcomes", () => {
     const inMs = await nextAttemptInMs(test.database);
     expect(inMs).toBeGreaterThan(55_000);
     expect(inMs).toBeLessThanOrEqual(60_000);
-    await test.database.query("UPDATE deliveries SET next_attempt_at = now()");
+    await test.database.query("UPDATE due_deliveries SET next_attempt_at = now()");
     expect(only(await claim())).toMatchObject({ attempt: 2, failedBefore: 1 });
   });
 
@@ -470,7 +472,7 @@ describe("the breaker", () => {
     await record((await claim({ limit: 5 })).map(failed));
     expect(await claim()).toEqual([]);
     const rows = await test.database.query(
-      "SELECT attempt, count(*)::integer AS count FROM deliveries GROUP BY 1 ORDER BY 1",
+      "SELECT attempt, count(*)::integer AS count FROM due_deliveries GROUP BY 1 ORDER BY 1",
     );
     expect(rows).toEqual([
       { attempt: 0, count: 35 },
@@ -594,7 +596,8 @@ describe("lists", () => {
     await insertEndpoints("end_a");
     await insertDeliveries(test.database, ["end_a"], 3);
     await test.database.query(
-      `UPDATE deliveries SET next_attempt_at = now() + interval '1 hour' WHERE id = (SELECT min(id::text)::uuid FROM deliveries)`,
+      `UPDATE due_deliveries SET next_attempt_at = now() + interval '1 hour'
+       WHERE delivery_id = (SELECT min(delivery_id::text)::uuid FROM due_deliveries)`,
     );
     expect(await countBacklog(test.database)).toMatchObject({
       dueNow: 2,

@@ -11,13 +11,12 @@ const WINDOW = 1_000;
  */
 export const NEXT_ATTEMPT = `
   WITH RECURSIVE scanned AS (
-    (SELECT endpoint_id, 1 AS position FROM deliveries
-     WHERE state = 'due' ORDER BY endpoint_id, next_attempt_at LIMIT 1)
+    (SELECT endpoint_id, 1 AS position FROM due_deliveries ORDER BY endpoint_id, next_attempt_at LIMIT 1)
     UNION ALL
     SELECT following.endpoint_id, s.position + 1
     FROM scanned s CROSS JOIN LATERAL (
-      SELECT endpoint_id FROM deliveries
-      WHERE state = 'due' AND endpoint_id > s.endpoint_id ORDER BY endpoint_id, next_attempt_at LIMIT 1
+      SELECT endpoint_id FROM due_deliveries
+      WHERE endpoint_id > s.endpoint_id ORDER BY endpoint_id, next_attempt_at LIMIT 1
     ) following
     WHERE s.position < ${WINDOW}
   )
@@ -27,8 +26,8 @@ export const NEXT_ATTEMPT = `
   FROM scanned s
   JOIN endpoints p ON p.id = s.endpoint_id AND p.status = 'enabled' AND p.deleted_at IS NULL
   LEFT JOIN LATERAL (
-    SELECT d.endpoint_id, d.next_attempt_at FROM deliveries d
-    WHERE d.state = 'due' AND (d.endpoint_id, d.next_attempt_at) > (p.id, now())
+    SELECT d.endpoint_id, d.next_attempt_at FROM due_deliveries d
+    WHERE (d.endpoint_id, d.next_attempt_at) > (p.id, now())
     ORDER BY d.endpoint_id, d.next_attempt_at LIMIT 1
   ) waiting ON waiting.endpoint_id = p.id`;
 
@@ -40,19 +39,41 @@ export async function nextAttemptInMs(sql: Sql): Promise<number | null> {
 
 /** Ends what is still due to deleted endpoints: nobody will send it any more. At most `limit` at once. */
 export async function failDeliveriesOfDeletedEndpoints(sql: Sql, limit: number): Promise<number> {
-  const rows = await sql.query<{ id: string }>(
-    `UPDATE deliveries SET state = 'failed', claimed_until = NULL, finished_at = now()
-     WHERE id IN (
-       SELECT due.id FROM endpoints p CROSS JOIN LATERAL (
-         SELECT d.id FROM deliveries d
-         WHERE d.endpoint_id = p.id AND d.state = 'due' AND (d.claimed_until IS NULL OR d.claimed_until <= now())
-         LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
-       ) due
-       WHERE p.deleted_at IS NOT NULL LIMIT $1
-     ) RETURNING id`,
-    [limit],
+  const deleted = `d.delivery_id IN (
+    SELECT due.delivery_id FROM endpoints p CROSS JOIN LATERAL (
+      SELECT u.delivery_id FROM due_deliveries u
+      WHERE u.endpoint_id = p.id AND (u.claimed_until IS NULL OR u.claimed_until <= now())
+      LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) due
+    WHERE p.deleted_at IS NOT NULL LIMIT $1
+  )`;
+  return endUnsent(sql, "failed", deleted, limit);
+}
+
+/**
+ * Ends what was kept for a disabled endpoint without sending it. For one that is enabled nothing is kept: what is due
+ * to it is on its way.
+ *
+ * @returns how many
+ */
+export async function skipKeptDeliveries(sql: Sql, endpointId: string): Promise<number> {
+  const kept = `d.endpoint_id = $1 AND (d.claimed_until IS NULL OR d.claimed_until <= now())
+    AND EXISTS (SELECT FROM endpoints p WHERE p.id = $1 AND p.status = 'disabled')`;
+  return endUnsent(sql, "skipped", kept, endpointId);
+}
+
+async function endUnsent(sql: Sql, state: "failed" | "skipped", which: string, value: string | number) {
+  const [row] = await sql.query<{ count: bigint }>(
+    `WITH unsent AS (
+       DELETE FROM due_deliveries d WHERE ${which} RETURNING d.endpoint_id, d.delivery_id, d.attempt
+     ), ended AS (
+       UPDATE deliveries d SET state = '${state}', attempt = u.attempt, finished_at = now()
+       FROM unsent u WHERE d.endpoint_id = u.endpoint_id AND d.id = u.delivery_id
+       RETURNING 1
+     ) SELECT count(*) AS count FROM ended`,
+    [value],
   );
-  return rows.length;
+  return Number(row?.count ?? 0n);
 }
 
 /**

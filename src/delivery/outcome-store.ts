@@ -66,15 +66,20 @@ const RECORD = `
         error_code, response_body, dns_ms, connect_ms, tls_ms, first_byte_ms, pause_ms)
   ), setting AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
-  ), moved AS (
-    UPDATE deliveries d SET
-      state = o.state,
-      claimed_until = NULL,
-      next_attempt_at = CASE o.state WHEN 'due' THEN now() + o.wait_ms * interval '1 millisecond' ELSE d.next_attempt_at END,
-      finished_at = CASE o.state WHEN 'due' THEN NULL ELSE now() END
-    FROM outcome o, setting
-    WHERE d.id = o.delivery_id AND d.attempt = o.attempt AND d.state = 'due'
+  ), ended AS (
+    DELETE FROM due_deliveries d USING outcome o, setting
+    WHERE d.delivery_id = o.delivery_id AND d.attempt = o.attempt AND o.state <> 'due'
     RETURNING d.endpoint_id, o.*
+  ), put_off AS (
+    UPDATE due_deliveries d SET claimed_until = NULL, next_attempt_at = now() + o.wait_ms * interval '1 millisecond'
+    FROM outcome o
+    WHERE d.delivery_id = o.delivery_id AND d.attempt = o.attempt AND o.state = 'due'
+    RETURNING d.endpoint_id, o.*
+  ), finished AS (
+    UPDATE deliveries d SET state = e.state, attempt = e.attempt, finished_at = now()
+    FROM ended e WHERE d.endpoint_id = e.endpoint_id AND d.id = e.delivery_id
+  ), moved AS NOT MATERIALIZED (
+    SELECT * FROM ended UNION ALL SELECT * FROM put_off
   ), logged AS (
     INSERT INTO delivery_attempts (delivery_id, attempt, started_at, duration_ms, http_status, error, error_code,
       response_body, dns_ms, connect_ms, tls_ms, first_byte_ms)
@@ -82,10 +87,11 @@ const RECORD = `
       error_code, response_body, dns_ms, connect_ms, tls_ms, first_byte_ms
     FROM moved
   ), told AS (
-    SELECT m.endpoint_id, bool_or(m.state = 'delivered') AS ok, count(*) FILTER (WHERE m.state <> 'delivered') AS failed,
-      bool_or(m.gone) AS gone, max(m.pause_ms) AS pause_ms
-    FROM moved m JOIN endpoints p ON p.id = m.endpoint_id AND p.url = ($24::text[])[m.url_number]
-    GROUP BY m.endpoint_id
+    SELECT t.* FROM (
+      SELECT endpoint_id, url_number, bool_or(state = 'delivered') AS ok,
+        count(*) FILTER (WHERE state <> 'delivered') AS failed, bool_or(gone) AS gone, max(pause_ms) AS pause_ms
+      FROM moved GROUP BY endpoint_id, url_number
+    ) t JOIN endpoints p ON p.id = t.endpoint_id AND p.url = ($24::text[])[t.url_number]
   ), locked AS MATERIALIZED (
     SELECT p.id FROM endpoints p JOIN told t ON t.endpoint_id = p.id
     WHERE p.status = 'enabled' AND (t.failed > 0 OR p.failing_since IS NOT NULL OR p.paused_until IS NOT NULL)

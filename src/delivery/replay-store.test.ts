@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { systemRandom } from "../runtime/random.ts";
-import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
+import { endDueDeliveries, insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
-import { retryDelivery, skipKeptDeliveries } from "./mending-store.ts";
+import { skipKeptDeliveries } from "./delivery-store.ts";
+import { retryDelivery } from "./mending-store.ts";
 import { beginReplay, finishOpenReplays } from "./replay-batches.ts";
 import { advanceReplay, getReplay, listOpenReplays, orderReplay, type WantedReplay } from "./replay-store.ts";
 
@@ -13,7 +14,9 @@ beforeAll(async () => {
 });
 afterAll(() => test.drop());
 beforeEach(async () => {
-  await test.database.query("TRUNCATE delivery_attempts, deliveries, events, replays, endpoints");
+  await test.database.query(
+    "TRUNCATE delivery_attempts, due_deliveries, deliveries, events, replays, endpoints",
+  );
   await insertEndpoint(test.database, "https://a.example/", "end_a");
   await insertEndpoint(test.database, "https://b.example/", "end_b");
 });
@@ -27,7 +30,9 @@ async function insertEnded(
 ): Promise<void> {
   await insertDeliveries(test.database, ["end_a", "end_b"], count);
   await test.database.query(
-    `WITH moved AS (
+    `WITH ended AS (
+       DELETE FROM due_deliveries
+     ), moved AS (
        UPDATE deliveries SET state = $1, attempt = 3, finished_at = now(),
          created_at = now() - $2::integer * interval '1 hour',
          id = overlay(id::text PLACING left(uuid_v7_floor(now() - $2::integer * interval '1 hour')::text, 13) FROM 1 FOR 13)::uuid
@@ -39,7 +44,8 @@ async function insertEnded(
 
 const due = async (endpointId: string) => {
   const [row] = await test.database.query<{ count: number }>(
-    "SELECT count(*)::integer AS count FROM deliveries WHERE endpoint_id = $1 AND state = 'due'",
+    `SELECT count(*)::integer AS count FROM due_deliveries w JOIN deliveries d ON d.id = w.delivery_id
+     WHERE d.endpoint_id = $1 AND d.state = 'due'`,
     [endpointId],
   );
   return row?.count;
@@ -60,9 +66,9 @@ describe("a replay", () => {
     expect(replay).toMatchObject({ done: 3, total: 3, states: ["failed"], types: null });
     expect(replay.finishedAt).toBeInstanceOf(Date);
     expect([await due("end_a"), await due("end_b")]).toEqual([3, 0]);
-    expect(
-      await test.database.query("SELECT DISTINCT attempt, schedule_base FROM deliveries WHERE state = 'due'"),
-    ).toEqual([{ attempt: 3, schedule_base: 3 }]);
+    expect(await test.database.query("SELECT DISTINCT attempt, schedule_base FROM due_deliveries")).toEqual([
+      { attempt: 3, schedule_base: 3 },
+    ]);
   });
 
   it("takes all that ended where no state is named, or some types alone", async () => {
@@ -82,9 +88,7 @@ describe("a replay", () => {
     const done: number[] = [];
     done.push((await advanceReplay(test.database, id, 10)).done);
     // Delivered meanwhile: a second time is not asked for.
-    await test.database.query(
-      "UPDATE deliveries SET state = 'delivered', finished_at = now() WHERE state = 'due'",
-    );
+    await endDueDeliveries(test.database, "delivered");
     await Promise.all([advanceReplay(test.database, id, 10), advanceReplay(test.database, id, 10)]);
     expect(await listOpenReplays(test.database)).toEqual([]);
     expect(await getReplay(test.database, MERCHANT_ID, id)).toMatchObject({ done: 25, total: 25 });
@@ -118,12 +122,12 @@ describe("a retry", () => {
     const [row] = await test.database.query<{
       id: string;
       state: string;
-      attempt: number;
-      schedule_base: number;
-      ms: number;
+      attempt: number | null;
+      schedule_base: number | null;
+      ms: number | null;
     }>(
-      `SELECT id, state, attempt, schedule_base, extract(epoch FROM next_attempt_at - now())::integer AS ms
-       FROM deliveries WHERE endpoint_id = 'end_a'`,
+      `SELECT d.id, d.state, w.attempt, w.schedule_base, extract(epoch FROM w.next_attempt_at - now())::integer AS ms
+       FROM deliveries d LEFT JOIN due_deliveries w ON w.delivery_id = d.id WHERE d.endpoint_id = 'end_a'`,
     );
     return row;
   };
@@ -137,13 +141,13 @@ describe("a retry", () => {
   it("brings the next attempt forward, and leaves one that is under way alone", async () => {
     await insertDeliveries(test.database, ["end_a"]);
     await test.database.query(
-      "UPDATE deliveries SET attempt = 2, next_attempt_at = now() + interval '1 hour'",
+      "UPDATE due_deliveries SET attempt = 2, next_attempt_at = now() + interval '1 hour'",
     );
     const { id = "" } = (await only()) ?? {};
-    await test.database.query("UPDATE deliveries SET claimed_until = now() + interval '1 minute'");
+    await test.database.query("UPDATE due_deliveries SET claimed_until = now() + interval '1 minute'");
     await retryDelivery(test.database, MERCHANT_ID, id);
     expect((await only())?.ms).toBeGreaterThan(3_000);
-    await test.database.query("UPDATE deliveries SET claimed_until = NULL");
+    await test.database.query("UPDATE due_deliveries SET claimed_until = NULL");
     await retryDelivery(test.database, MERCHANT_ID, id);
     expect(await only()).toMatchObject({ state: "due", attempt: 2, schedule_base: 0, ms: 0 });
   });

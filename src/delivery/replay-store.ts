@@ -5,6 +5,7 @@
 import { FatalError, InputError } from "../core/errors.ts";
 import type { Sql } from "../db/database.ts";
 import type { Random } from "../runtime/random.ts";
+import { MAKE_DUE } from "./mending-store.ts";
 
 /** What can be sent again; what is due is on its way. */
 export const REPLAYED_STATES = ["delivered", "failed", "skipped"] as const;
@@ -116,19 +117,18 @@ export async function advanceReplay(sql: Sql, id: string, limit: number): Promis
     `WITH replay AS (
        SELECT * FROM replays WHERE id = $1 FOR UPDATE
      ), chosen AS MATERIALIZED (
-       SELECT next.id FROM replay o CROSS JOIN LATERAL (
-         SELECT d.id FROM deliveries d
+       SELECT next.* FROM replay o CROSS JOIN LATERAL (
+         SELECT d.endpoint_id, d.id FROM deliveries d
          WHERE d.endpoint_id = o.endpoint_id AND d.id > o.after AND d.state = ANY (o.states)
            AND d.created_at >= o.since AND d.created_at < o.until
            AND (o.types IS NULL OR EXISTS (SELECT FROM events e WHERE e.id = d.event_id AND e.type = ANY (o.types)))
          ORDER BY d.id LIMIT $2 FOR NO KEY UPDATE OF d
        ) next WHERE o.finished_at IS NULL
      ), again AS (
-       UPDATE deliveries d SET state = 'due', finished_at = NULL, claimed_until = NULL, next_attempt_at = now(),
-         schedule_base = d.attempt
-       FROM chosen c WHERE d.id = c.id AND d.state <> 'due'
-       RETURNING 1
-     )
+       UPDATE deliveries d SET state = 'due', finished_at = NULL
+       FROM chosen c WHERE d.endpoint_id = c.endpoint_id AND d.id = c.id AND d.state <> 'due'
+       RETURNING d.*
+     ), due AS (${MAKE_DUE})
      UPDATE replays r SET
        after = coalesce((SELECT c.id FROM chosen c ORDER BY c.id DESC LIMIT 1), r.after),
        done = r.done + (SELECT count(*) FROM again),

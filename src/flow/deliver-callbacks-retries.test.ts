@@ -123,8 +123,9 @@ describe("a callback that is not taken", () => {
       error: string;
       wait: number;
     }>(
-      `SELECT d.endpoint_id, d.state, a.error, extract(epoch FROM d.next_attempt_at - now())::integer AS wait
-       FROM deliveries d JOIN delivery_attempts a ON a.delivery_id = d.id`,
+      `SELECT d.endpoint_id, d.state, a.error, extract(epoch FROM w.next_attempt_at - now())::integer AS wait
+       FROM deliveries d JOIN delivery_attempts a ON a.delivery_id = d.id
+       LEFT JOIN due_deliveries w ON w.delivery_id = d.id`,
     );
     expect(Object.fromEntries(rows.map((row) => [row.endpoint_id, row.error]))).toEqual(
       Object.fromEntries(Object.entries(cases).map(([id, { error }]) => [id, error])),

@@ -94,7 +94,7 @@ describe("the deliverer", () => {
     await insertEndpoint(rig.database, merchant.url);
     await insertDeliveries(rig.database, ["end_test"]);
     await rig.database.query(
-      "UPDATE deliveries SET attempt = 100, claimed_until = now() - interval '1 second'",
+      "UPDATE due_deliveries SET attempt = 100, claimed_until = now() - interval '1 second'",
     );
     const by = rig.deliverer();
     await waitFor(async () => {

@@ -112,7 +112,7 @@ describe("ingesting", () => {
     await chain.ingest(blockOf(0), blockWith(blockOf(1), [transferOf({ to: alice, tx: "1" })]));
     const rows = await chain.test.database.query(
       `SELECT endpoint_id, extract(epoch FROM next_attempt_at - created_at)::integer AS seconds
-       FROM deliveries ORDER BY seconds`,
+       FROM due_deliveries ORDER BY seconds`,
     );
     expect(rows).toEqual([
       { endpoint_id: "end_now", seconds: 0 },

@@ -174,6 +174,15 @@ export const RULES: readonly Rule[] = [
         IS DISTINCT FROM (d.chain_id, d.status, d.block_number, d.due_block, d.due_tag)`,
   },
   {
+    name: "due_out_of_step",
+    says: "What is due to an endpoint, and nothing else, is known as due, with no fewer attempts than it had",
+    query: `SELECT coalesce(d.id, w.delivery_id) AS id, d.endpoint_id, w.endpoint_id AS known_for, w.attempt
+      FROM due_deliveries w
+      FULL JOIN (SELECT id, event_id, endpoint_id, attempt FROM deliveries WHERE state = 'due') d ON d.id = w.delivery_id
+      WHERE (w.event_id, w.endpoint_id, w.schedule_base) IS DISTINCT FROM (d.event_id, d.endpoint_id, d.attempt)
+        OR w.attempt < w.schedule_base`,
+  },
+  {
     name: "cursor_off_branch",
     says: "The kept block refs lead from parent to child up to the cursor",
     query: `SELECT b.chain_id, b.number FROM block_refs b

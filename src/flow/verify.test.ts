@@ -145,6 +145,7 @@ const PLANTED: Readonly<Record<string, readonly string[]>> = {
   ],
   custody_off: ["UPDATE deposits SET amount = amount + 1 WHERE status = 'unlocked'"],
   waiting_out_of_step: ["DELETE FROM waiting_deposits"],
+  due_out_of_step: ["DELETE FROM due_deliveries"],
   audit_broken: ["UPDATE audit_log SET actor = 'operator:eve' WHERE sequence = 2"],
   review_unaccounted: ["UPDATE review_acts SET carried_out_at = NULL"],
   cursor_off_branch: ["UPDATE block_refs SET hash = sha256(hash) WHERE number = 2"],

@@ -34,8 +34,8 @@ export async function countDeliveriesInFlight(sql: Sql): Promise<DeliveriesInFli
   const [row] = await sql.query<{ due: bigint; waiting: bigint; oldest: Date | null }>(
     `SELECT count(*) FILTER (WHERE d.next_attempt_at <= now()) AS due,
        count(*) FILTER (WHERE d.next_attempt_at > now()) AS waiting, min(d.created_at) AS oldest
-     FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id
-     WHERE d.state = 'due' AND e.status = 'enabled' AND e.deleted_at IS NULL`,
+     FROM due_deliveries d JOIN endpoints e ON e.id = d.endpoint_id
+     WHERE e.status = 'enabled' AND e.deleted_at IS NULL`,
   );
   return {
     dueCount: Number(row?.due ?? 0n),
@@ -84,7 +84,7 @@ export async function listUnwellEndpoints(sql: Sql, limit: number): Promise<Unwe
     `SELECT p.id, p.merchant_id AS "merchantId", p.url, coalesce(p.paused_until > now(), false) AS "isPaused",
        p.disabled_reason AS "disabledReason", p.failing_since AS "failingSince", (
          SELECT count(*) FROM (
-           SELECT FROM deliveries d WHERE d.endpoint_id = p.id AND d.state = 'due' LIMIT 10000
+           SELECT FROM due_deliveries d WHERE d.endpoint_id = p.id LIMIT 10000
          ) due
        )::integer AS "dueCount"
      FROM endpoints p

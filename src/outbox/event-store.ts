@@ -48,7 +48,7 @@ export async function appendEvents(tx: Sql, events: readonly (DepositEvent | See
        ORDER BY position
        RETURNING id, merchant_id, type
      ), fanned_out AS (
-       INSERT INTO deliveries (event_id, endpoint_id, next_attempt_at)
+       INSERT INTO deliveries (event_id, endpoint_id, first_attempt_at)
        SELECT w.id, p.id, now() + p.first_delay_ms * interval '1 millisecond' FROM written w
        JOIN endpoints p ON p.merchant_id = w.merchant_id AND p.deleted_at IS NULL AND w.type = ANY (p.events)
        ORDER BY w.id

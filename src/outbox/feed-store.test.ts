@@ -22,7 +22,7 @@ afterAll(async () => {
   for (const writer of writers) await writer.end();
   await test.drop();
 });
-beforeEach(() => test.database.query("TRUNCATE delivery_attempts, deliveries, events"));
+beforeEach(() => test.database.query("TRUNCATE delivery_attempts, due_deliveries, deliveries, events"));
 
 async function write(writer: pg.Client, name: string, merchantId = MERCHANT_ID): Promise<void> {
   await writer.query("INSERT INTO events (merchant_id, type, body) VALUES ($1, 'endpoint.test', $2)", [

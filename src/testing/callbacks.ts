@@ -39,3 +39,13 @@ export async function insertDeliveries(sql: Sql, endpointIds: readonly string[],
     [MERCHANT_ID, endpointIds, count],
   );
 }
+
+/** Ends whatever is due, as if an attempt of each had ended so. */
+export async function endDueDeliveries(sql: Sql, state: "delivered" | "failed"): Promise<void> {
+  await sql.query(
+    `WITH ended AS (DELETE FROM due_deliveries RETURNING endpoint_id, delivery_id)
+     UPDATE deliveries d SET state = $1, attempt = attempt + 1, finished_at = now()
+     FROM ended e WHERE d.endpoint_id = e.endpoint_id AND d.id = e.delivery_id`,
+    [state],
+  );
+}

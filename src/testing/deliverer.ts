@@ -95,14 +95,14 @@ export async function createDelivererRig(): Promise<DelivererRig> {
     },
     letTimePass: async () => {
       await database.query(
-        `UPDATE deliveries SET next_attempt_at = least(next_attempt_at, now()),
-           claimed_until = least(claimed_until, now() - interval '1 second') WHERE state = 'due'`,
+        `UPDATE due_deliveries SET next_attempt_at = least(next_attempt_at, now()),
+           claimed_until = least(claimed_until, now() - interval '1 second')`,
       );
       await database.query("UPDATE endpoints SET paused_until = least(paused_until, now())");
     },
     afterwards: (end) => ends.push(end),
     empty: async () => {
-      await database.query("TRUNCATE delivery_attempts, deliveries, events, replays, endpoints");
+      await database.query("TRUNCATE delivery_attempts, due_deliveries, deliveries, events, replays, endpoints");
     },
     clear: async () => {
       for (const end of ends.splice(0)) await end();

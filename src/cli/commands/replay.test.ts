@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { insertDeliveries, insertEndpoint } from "../../testing/callbacks.ts";
+import { endDueDeliveries, insertDeliveries, insertEndpoint } from "../../testing/callbacks.ts";
 import { createProgramRig, type ProgramRig } from "../../testing/depositd.ts";
 
 let rig: ProgramRig;
@@ -15,11 +15,9 @@ describe("callbacks", () => {
     const config = ["--config", await rig.configFile("replay.yaml")];
     await insertEndpoint(rig.db.database, "https://shop.example/");
     await insertDeliveries(rig.db.database, ["end_test"], 3);
-    await rig.db.database.query("UPDATE deliveries SET state = 'failed', finished_at = now()");
+    await endDueDeliveries(rig.db.database, "failed");
     await insertDeliveries(rig.db.database, ["end_test"], 2);
-    await rig.db.database.query(
-      "UPDATE deliveries SET state = 'delivered', finished_at = now() WHERE state = 'due'",
-    );
+    await endDueDeliveries(rig.db.database, "delivered");
     const replay = (...more: string[]) =>
       rig.depositd(["replay", "--endpoint", "end_test", ...more, ...config]);
     const done = await replay("--since", "1h", "--status", "failed", "--json");
@@ -29,7 +27,7 @@ describe("callbacks", () => {
       statuses: ["failed"],
     });
     const [row] = await rig.db.database.query(
-      "SELECT count(*)::integer AS due FROM deliveries WHERE state = 'due'",
+      "SELECT count(*)::integer AS due FROM due_deliveries",
     );
     expect(row).toEqual({ due: 3 });
     expect(await replay("--since", "yesterday")).toMatchObject({ exitCode: 2 });

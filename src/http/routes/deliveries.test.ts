@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createTestApi, type TestApi } from "../../testing/api.ts";
+import { endDueDeliveries } from "../../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../../testing/database.ts";
 import { waitFor } from "../../testing/wait-for.ts";
 import {
@@ -25,7 +26,9 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 beforeEach(() =>
-  db.database.query("TRUNCATE delivery_attempts, deliveries, events, replays, endpoints, idempotency_keys"),
+  db.database.query(
+    "TRUNCATE delivery_attempts, due_deliveries, deliveries, events, replays, endpoints, idempotency_keys",
+  ),
 );
 
 const makeEndpoint = async (url = "https://shop.example/"): Promise<string> =>
@@ -34,11 +37,7 @@ const sendTest = async (endpointId: string) =>
   testEventShape.parse((await api.call("POST", `/v1/endpoints/${endpointId}/test`)).body);
 const list = async (query: string) =>
   pageOf(deliveryShape, "DeliveryPage").parse((await api.call("GET", `/v1/deliveries?${query}`)).body);
-const end = (state: string) =>
-  db.database.query(
-    "UPDATE deliveries SET state = $1, finished_at = now(), attempt = 1 WHERE state = 'due'",
-    [state],
-  );
+const end = (state: "delivered" | "failed") => endDueDeliveries(db.database, state);
 
 /** The feed shows an event when no older transaction runs on the whole server, other test files' included. */
 const feedOf = (count: number) =>
