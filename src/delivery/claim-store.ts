@@ -79,20 +79,20 @@ const WINDOW = 500;
  *          due longest, the other what became due last: behind a million that wait, what happens now is told now, and
  *          what is old still gets nearer
  */
-const TO_ATTEMPT = `d.next_attempt_at <= now() AND (d.claimed_until IS NULL OR d.claimed_until <= now())`;
+const TO_ATTEMPT = `d.next_attempt_at BETWEEN s.first_due AND now() AND (d.claimed_until IS NULL OR d.claimed_until <= now())`;
 export const CLAIM = `
   WITH RECURSIVE scanned AS (
-    (SELECT endpoint_id, next_attempt_at, 1 AS position FROM due_deliveries
+    (SELECT endpoint_id, next_attempt_at AS first_due, 1 AS position FROM due_deliveries
      WHERE endpoint_id > $1 ORDER BY endpoint_id, next_attempt_at LIMIT 1)
     UNION ALL
-    SELECT following.endpoint_id, following.next_attempt_at, s.position + 1
+    SELECT following.endpoint_id, following.first_due, s.position + 1
     FROM scanned s CROSS JOIN LATERAL (
-      SELECT endpoint_id, next_attempt_at FROM due_deliveries
+      SELECT endpoint_id, next_attempt_at AS first_due FROM due_deliveries
       WHERE endpoint_id > s.endpoint_id ORDER BY endpoint_id, next_attempt_at LIMIT 1
     ) following
     WHERE s.position < ${WINDOW}
   ), ready AS (
-    SELECT p.id, p.merchant_id, p.url, p.secret, p.signature, p.headers, p.previous_signature,
+    SELECT p.id, s.first_due, p.merchant_id, p.url, p.secret, p.signature, p.headers, p.previous_signature,
       CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous_secret,
       nullif(p.schedule_ms, '{}') AS schedule_ms, p.paused_until IS NOT NULL AS is_probe,
       CASE WHEN p.paused_until IS NULL THEN coalesce(known.free, $3) ELSE least(coalesce(known.free, $3), 1) END AS free
@@ -100,7 +100,7 @@ export const CLAIM = `
     JOIN endpoints p ON p.id = s.endpoint_id AND p.status = 'enabled' AND p.deleted_at IS NULL
       AND (p.paused_until IS NULL OR p.paused_until <= now())
     LEFT JOIN unnest($4::text[], $5::integer[]) AS known(id, free) ON known.id = p.id
-    WHERE s.next_attempt_at <= now() AND coalesce(known.free, $3) > 0 AND EXISTS (
+    WHERE s.first_due <= now() AND coalesce(known.free, $3) > 0 AND EXISTS (
       SELECT FROM due_deliveries d WHERE d.endpoint_id = p.id AND ${TO_ATTEMPT}
     )
   ), shares AS (
