@@ -164,7 +164,9 @@ describe("status", () => {
     expect(stdout).toMatch(/^end_failing +mer_test +failing\.example +failing, paused +3 h ago +3$/m);
     expect(stdout).not.toContain("well.example");
     expect(stdout).not.toContain("token");
-    await rig.db.database.query("TRUNCATE delivery_attempts, due_deliveries, deliveries, events, replays, endpoints");
+    await rig.db.database.query(
+      "TRUNCATE delivery_attempts, due_deliveries, deliveries, events, replays, endpoints",
+    );
   });
 });
 

@@ -7,8 +7,8 @@ import type { Random } from "../runtime/random.ts";
 import type { SecretBox } from "../runtime/secret-box.ts";
 import { assertCallbackUrl } from "./callback-url.ts";
 import { type CustomHeaders, parseCustomHeaders } from "./custom-headers.ts";
-import { createEndpointSecret, formatEndpointSecret, formatPublicKey } from "./endpoint-secret.ts";
 import { skipKeptDeliveries } from "./delivery-store.ts";
+import { createEndpointSecret, formatEndpointSecret, formatPublicKey } from "./endpoint-secret.ts";
 import type { SignatureScheme } from "./signature.ts";
 
 export const ENDPOINT_STATUSES = ["enabled", "disabled"] as const;

@@ -102,7 +102,9 @@ export async function createDelivererRig(): Promise<DelivererRig> {
     },
     afterwards: (end) => ends.push(end),
     empty: async () => {
-      await database.query("TRUNCATE delivery_attempts, due_deliveries, deliveries, events, replays, endpoints");
+      await database.query(
+        "TRUNCATE delivery_attempts, due_deliveries, deliveries, events, replays, endpoints",
+      );
     },
     clear: async () => {
       for (const end of ends.splice(0)) await end();

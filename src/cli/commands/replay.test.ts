@@ -26,9 +26,7 @@ describe("callbacks", () => {
       deliveries: 3,
       statuses: ["failed"],
     });
-    const [row] = await rig.db.database.query(
-      "SELECT count(*)::integer AS due FROM due_deliveries",
-    );
+    const [row] = await rig.db.database.query("SELECT count(*)::integer AS due FROM due_deliveries");
     expect(row).toEqual({ due: 3 });
     expect(await replay("--since", "yesterday")).toMatchObject({ exitCode: 2 });
     expect(await replay("--since", "1h", "--until", "2h")).toMatchObject({ exitCode: 2 });
