@@ -1,6 +1,9 @@
 /**
  * Deliveries on their way: claimed, made, and what came of it. Every time here is the database's.
  *
+ * What is due has a row in `due_deliveries` as long as it is, and is claimed and put off there. The row in `deliveries`,
+ * which stays, is written when a delivery ends and when it is sent again.
+ *
  *   due        its next attempt is at `next_attempt_at`; nobody holds it, or the claim has run out
  *   claimed    still `due`, and somebody's until `claimed_until`; `attempt` went up by one with the claim
  *   delivered  the endpoint answered 2xx
@@ -71,11 +74,12 @@ const WINDOW = 500;
  * How a claim is fair, and quick:
  *
  * scanned  endpoints with due rows, by skipping through the index from one to the next: one probe each,
- *          however many rows an endpoint has
+ *          however many rows an endpoint has. Later looks begin at its first row: what ended before it is still in the
+ *          index until a vacuum, and walked over once
  * ready    those of them with a row to attempt now, enabled, not paused, and with room left in this process; one
  *          attempt at a time of those whose pause is over, until one succeeds
  * looked   and the commit does not wait for the disk: a claim that is lost with the server is a callback that is made again
- * picked   the same share from each, in turn; locked, passing over what others are claiming. One half of it is what is
+ * picked   the same share from each, in turn, by its row's place; locked, passing over what others are claiming. One half of it is what is
  *          due longest, the other what became due last: behind a million that wait, what happens now is told now, and
  *          what is old still gets nearer
  */

@@ -46,7 +46,11 @@ export interface DisabledEndpoint {
  * outcome  columns of which nothing is known are empty arrays, which `unnest` fills up
  * setting  the commit does not wait for the disk: an outcome that is lost with the server, its notices with it, is a
  *          callback that is made again under the same id
- * moved    the outcomes that are taken, each fenced by its attempt's number; and logged
+ * found    where they are due, each fenced by its attempt's number: looked up one by one, whatever the planner thought of
+ *          the table when it kept this plan. Who was claimed anew meanwhile is not at that place any more
+ * ended    due no more; what became of them is written to `deliveries` (`finished`), in whose indexes it changes nothing
+ * put_off  due again later
+ * moved    both: the outcomes that are taken; and logged
  * told     what they say of each endpoint; not of the URL that it had before
  * locked   the endpoints for which that changes anything, in the order of their ids, so that no two recorders can wait
  *          for each other; none as long as all is well
@@ -66,15 +70,18 @@ const RECORD = `
         error_code, response_body, dns_ms, connect_ms, tls_ms, first_byte_ms, pause_ms)
   ), setting AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
+  ), found AS MATERIALIZED (
+    SELECT due.place, due.endpoint_id, o.* FROM setting, outcome o CROSS JOIN LATERAL (
+      SELECT d.ctid AS place, d.endpoint_id FROM due_deliveries d
+      WHERE d.delivery_id = o.delivery_id AND d.attempt = o.attempt OFFSET 0
+    ) due
   ), ended AS (
-    DELETE FROM due_deliveries d USING outcome o, setting
-    WHERE d.delivery_id = o.delivery_id AND d.attempt = o.attempt AND o.state <> 'due'
-    RETURNING d.endpoint_id, o.*
+    DELETE FROM due_deliveries d USING found f WHERE d.ctid = f.place AND f.state <> 'due'
+    RETURNING f.*
   ), put_off AS (
-    UPDATE due_deliveries d SET claimed_until = NULL, next_attempt_at = now() + o.wait_ms * interval '1 millisecond'
-    FROM outcome o
-    WHERE d.delivery_id = o.delivery_id AND d.attempt = o.attempt AND o.state = 'due'
-    RETURNING d.endpoint_id, o.*
+    UPDATE due_deliveries d SET claimed_until = NULL, next_attempt_at = now() + f.wait_ms * interval '1 millisecond'
+    FROM found f WHERE d.ctid = f.place AND f.state = 'due'
+    RETURNING f.*
   ), finished AS (
     UPDATE deliveries d SET state = e.state, attempt = e.attempt, finished_at = now()
     FROM ended e WHERE d.endpoint_id = e.endpoint_id AND d.id = e.delivery_id

@@ -18,9 +18,17 @@ CREATE TABLE due_deliveries (
   created_at      timestamptz NOT NULL,
   endpoint_id     text NOT NULL
 ) WITH (fillfactor = 45, vacuum_truncate = off);
--- Fill factor: each row is updated once by its claim, and then gone. Never cut short: a plan that is made while a table
--- has no pages reads it whole, and is kept when it has many.
+-- Fill factor: each row is updated once by its claim, and then gone.
+--
+-- Deduplicated, the entries of deliveries that became due together would be one, which can only be marked as dead with the
+-- last of them: each claim would read all that were delivered before.
 CREATE INDEX due_deliveries_order ON due_deliveries (endpoint_id, next_attempt_at) WITH (deduplicate_items = off);
+
+-- Some hundred pages that are never given back. A session keeps its plan of the claim, and plans by how large the table is
+-- then: one that was made while it has no pages, as when nothing is due, would read all of it when a million are.
+INSERT INTO due_deliveries SELECT uuid_v7(), uuid_v7(), 0, 0, now(), NULL, now(), 'end_0000000000000000'
+FROM generate_series(1, 3000);
+DELETE FROM due_deliveries;
 
 INSERT INTO due_deliveries (delivery_id, event_id, attempt, schedule_base, next_attempt_at, claimed_until, created_at,
   endpoint_id)
