@@ -79,9 +79,9 @@ const WINDOW = 500;
  * ready    those of them with a row to attempt now, enabled, not paused, and with room left in this process; one
  *          attempt at a time of those whose pause is over, until one succeeds
  * looked   and the commit does not wait for the disk: a claim that is lost with the server is a callback that is made again
- * picked   the same share from each, in turn, by its row's place; locked, passing over what others are claiming. One half of it is what is
- *          due longest, the other what became due last: behind a million that wait, what happens now is told now, and
- *          what is old still gets nearer
+ * picked   the same share from each, in turn, by its row's place; locked, passing over what others are claiming. One half
+ *          of it is what is due longest, the other what became due last: behind a million that wait, what happens now is
+ *          told now, and what is old still gets nearer
  */
 const TO_ATTEMPT = `d.next_attempt_at BETWEEN s.first_due AND now() AND (d.claimed_until IS NULL OR d.claimed_until <= now())`;
 export const CLAIM = `
@@ -209,6 +209,8 @@ export async function claimDeliveries(sql: Sql, request: ClaimRequest): Promise<
       if (endpoint !== undefined) claims.push(toClaim(row, endpoint));
     }
   }
+  // An endpoint's in the order of their events, as far as they were claimed together; not sorted with their bodies.
+  claims.sort((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));
   return {
     deliveries: claims,
     next: nextAfter(looked, claims, request.limit),
