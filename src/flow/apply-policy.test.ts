@@ -1,9 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { KnownAsset, Threshold } from "../core/asset.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
-import { registerAddress } from "../merchants/address-store.ts";
-import { systemRandom } from "../runtime/random.ts";
-import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import type { TestDatabase } from "../testing/database.ts";
 import {
   addressOf,
   assetOf,
@@ -12,13 +10,11 @@ import {
   blockWith,
   CHAIN_ID,
   MERCHANT_ID,
-  seedChain,
   transferOf,
 } from "../testing/factory.ts";
+import { createHandmadeChain } from "../testing/handmade-chain.ts";
 import { applyPolicy, previewPolicy } from "./apply-policy.ts";
-import { ingestBlocks } from "./ingest-block.ts";
 import { settleDeposits } from "./settle-deposits.ts";
-import { loadAddressWatch } from "./watch-addresses.ts";
 
 const alice = addressOf("alice");
 const finalized: Threshold = { depth: null, tag: "finalized" };
@@ -28,28 +24,15 @@ let asset: KnownAsset;
 
 /** Deposits in blocks 1 and 8 under `credit: 3, unlock: 8`, the cursor at 9: the first is credited. */
 beforeEach(async () => {
-  test = await createTestDatabase();
-  const known = await seedChain(test.database, [
-    assetOf({ policy: [{ upToBaseUnits: null, credit: atDepth(3), unlock: atDepth(20) }] }),
-  ]);
-  asset = known[0] as KnownAsset;
-  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
-  const context = {
-    database: test.database,
-    chainId: CHAIN_ID,
-    assets: new Map([[null, asset]]),
-    nativeSource: "value" as const,
-    ownWallets: new Set<never>(),
-    reorgWindow: 64,
-    watch: await loadAddressWatch(test.database, systemRandom),
-  };
-  const from = { chainId: CHAIN_ID, number: 0n, hash: blockOf(0).hash, leaseToken: 0n };
+  const policy = [{ upToBaseUnits: null, credit: atDepth(3), unlock: atDepth(20) }];
+  const chain = await createHandmadeChain({ assets: [assetOf({ policy })], users: ["alice"] });
+  test = chain.test;
+  asset = chain.assets[0] as KnownAsset;
   const transfersOf = (number: number) =>
     ({ 1: [transferOf({ to: alice, tx: "1" })], 8: [transferOf({ to: alice, tx: "8" })] })[number] ?? [];
-  await ingestBlocks(
-    context,
-    from,
-    [1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => blockWith(blockOf(number), transfersOf(number))),
+  await chain.ingest(
+    blockOf(0),
+    ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => blockWith(blockOf(number), transfersOf(number))),
   );
   await settleDeposits(test.database, CHAIN_ID);
 });

@@ -8,15 +8,13 @@ import type { Hash } from "../core/hex.ts";
 import { UNVERIFIED } from "../core/verification.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
 import { applyAmountSource, countAmountSourceChanges } from "../deposits/measure-store.ts";
-import { registerAddress } from "../merchants/address-store.ts";
 import { listDepositHistory } from "../outbox/event-store.ts";
 import type { BalanceQuestion } from "../rpc/balance.ts";
 import type { WitnessedBalance } from "../rpc/balance-witnesses.ts";
 import type { FetchedBlock } from "../rpc/fetched-block.ts";
 import { silentLogger } from "../runtime/logger.ts";
-import { systemRandom } from "../runtime/random.ts";
 import { createWakeup } from "../runtime/wakeup.ts";
-import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import type { TestDatabase } from "../testing/database.ts";
 import {
   addressOf,
   assetOf,
@@ -25,17 +23,16 @@ import {
   blockWith,
   CHAIN_ID,
   MERCHANT_ID,
-  seedChain,
   transferOf,
   USDT,
 } from "../testing/factory.ts";
 import { createFakeClock } from "../testing/fake-clock.ts";
+import { claimAt, createHandmadeChain } from "../testing/handmade-chain.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { applyPolicy } from "./apply-policy.ts";
 import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
 import { type MeasuringParts, measureDeposits, measureDue } from "./measure-deposits.ts";
 import { settleDeposits } from "./settle-deposits.ts";
-import { loadAddressWatch } from "./watch-addresses.ts";
 
 const alice = addressOf("alice");
 const TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
@@ -56,7 +53,6 @@ let balances: Map<Hash, bigint | string>;
 let isBlockGone: boolean;
 
 beforeEach(async () => {
-  test = await createTestDatabase();
   const listed: Asset = assetOf({
     token: USDT,
     currency: "FEE",
@@ -65,36 +61,21 @@ beforeEach(async () => {
     amountFrom: "balance",
     policy,
   });
-  [asset] = (await seedChain(test.database, [listed])) as [KnownAsset];
-  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
-  context = {
-    database: test.database,
-    chainId: CHAIN_ID,
-    assets: new Map([[USDT, asset]]),
-    nativeSource: "value",
-    ownWallets: new Set(),
-    reorgWindow: 64,
-    watch: await loadAddressWatch(test.database, systemRandom),
-  };
+  const chain = await createHandmadeChain({ assets: [listed], users: ["alice"] });
+  ({ test, context } = chain);
+  asset = chain.assets[0] as KnownAsset;
   woken = [];
   balances = new Map<Hash, bigint | string>([
     [blockOf(0).hash, 5n],
     [blockOf(1).hash, 905n],
   ]);
   isBlockGone = false;
-  await ingestBlocks(context, claimAt(0), [
+  await ingestBlocks(context, claimAt(blockOf(0)), [
     blockWith(blockOf(1), [payment]),
     ...[2, 3].map((number) => blockWith(blockOf(number))),
   ]);
 });
 afterEach(() => test.drop());
-
-const claimAt = (number: number) => ({
-  chainId: CHAIN_ID,
-  number: BigInt(number),
-  hash: blockOf(number).hash,
-  leaseToken: 0n,
-});
 
 function parts(): MeasuringParts {
   const settleNow = async () => {
@@ -161,7 +142,7 @@ describe("a deposit whose balance counts", () => {
   it("E1: is due to no settler before it is measured, whatever its depth and the policy", async () => {
     await ingestBlocks(
       context,
-      claimAt(3),
+      claimAt(blockOf(3)),
       [4, 5, 6, 7, 8, 9].map((number) => blockWith(blockOf(number))),
     );
     await settle();

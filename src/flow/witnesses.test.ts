@@ -3,10 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BlockHeader } from "../core/chain.ts";
 import type { Sql } from "../db/database.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
-import { registerAddress } from "../merchants/address-store.ts";
-import { systemRandom } from "../runtime/random.ts";
 import { getChainState, recordHead, recordWitnessed, registerChain } from "../scanner/chain-store.ts";
-import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import type { TestDatabase } from "../testing/database.ts";
 import {
   addressOf,
   assetOf,
@@ -14,23 +12,19 @@ import {
   blockWith,
   CHAIN_ID,
   MERCHANT_ID,
-  seedChain,
   transferOf,
 } from "../testing/factory.ts";
-import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
+import { createHandmadeChain, type HandmadeChain } from "../testing/handmade-chain.ts";
 import { settleDeposits } from "./settle-deposits.ts";
-import { undoReorg } from "./undo-reorg.ts";
-import { loadAddressWatch } from "./watch-addresses.ts";
 
 const LEASE = 0n;
 const alice = addressOf("alice");
 
 let test: TestDatabase;
-let context: IngestContext;
+let chain: HandmadeChain;
 
 /** The deposit stands in block 1; credited at depth 3, unlocked when finalized. */
 beforeEach(async () => {
-  test = await createTestDatabase();
   const policy = [
     {
       upToBaseUnits: null,
@@ -38,28 +32,17 @@ beforeEach(async () => {
       unlock: { depth: null, tag: "finalized" as const },
     },
   ];
-  const assets = await seedChain(test.database, [assetOf({ policy })]);
+  chain = await createHandmadeChain({ assets: [assetOf({ policy })], users: ["alice"] });
+  test = chain.test;
   await registerChain(test.database, CHAIN_ID, "local", 2);
-  await registerAddress(test.database, { address: alice, merchantId: MERCHANT_ID, userId: "alice" });
-  context = {
-    database: test.database,
-    chainId: CHAIN_ID,
-    assets: new Map(assets.map((asset) => [asset.token, asset])),
-    nativeSource: "value",
-    ownWallets: new Set(),
-    reorgWindow: 64,
-    watch: await loadAddressWatch(test.database, systemRandom),
-  };
-  await ingest(blockOf(0), [
+  await chain.ingest(
+    blockOf(0),
     blockWith(blockOf(1), [transferOf({ to: alice, tx: "1" })]),
     ...[2, 3, 4, 5].map((number) => blockWith(blockOf(number))),
-  ]);
+  );
 });
 afterEach(() => test.drop());
 
-const claim = ({ number, hash }: BlockHeader) => ({ chainId: CHAIN_ID, number, hash, leaseToken: LEASE });
-const ingest = (after: BlockHeader, blocks: Parameters<typeof ingestBlocks>[2]) =>
-  ingestBlocks(context, claim(after), blocks);
 const witnessed = (block: BlockHeader, leaseToken = LEASE) =>
   test.database.transaction((tx: Sql) => recordWitnessed(tx, CHAIN_ID, leaseToken, block));
 const witnessedNumber = async () => (await getChainState(test.database, CHAIN_ID)).witnessedNumber;
@@ -81,11 +64,12 @@ describe("a chain that wants two witnesses", () => {
   it("C10: believes no tag above the newest block that enough nodes hold", async () => {
     await witnessed(blockOf(3));
     expect(await settled()).toBe("credited");
-    await undoReorg(test.database, claim(blockOf(5)), blockOf(0));
-    await ingest(blockOf(0), [
+    await chain.undo(blockOf(5), blockOf(0));
+    await chain.ingest(
+      blockOf(0),
       blockWith(blockOf(1, "B", "A"), [transferOf({ to: alice, tx: "1" })]),
       ...[2, 3, 4].map((number) => blockWith(blockOf(number, "B"))),
-    ]);
+    );
     const tags = { safeNumber: 4n, finalizedNumber: 4n };
     await recordHead(test.database, CHAIN_ID, LEASE, { headNumber: 4n, ...tags });
     expect(await witnessedNumber()).toBe(0n);
@@ -101,7 +85,7 @@ describe("a chain that wants two witnesses", () => {
     expect(await witnessed(blockOf(5))).toBe(true);
     expect(await witnessed(blockOf(4))).toBe(false); // a late answer takes nothing back
     expect(await witnessedNumber()).toBe(5n);
-    await undoReorg(test.database, claim(blockOf(5)), blockOf(2));
+    await chain.undo(blockOf(5), blockOf(2));
     expect(await witnessedNumber()).toBe(2n);
   });
 
