@@ -211,6 +211,31 @@ describe("a head that is far above the others", () => {
     ]);
   });
 
+  it("C8: is not believed without the blocks below it, though the node has it and blocks where they must be", async () => {
+    const far = await startAnvil({ mining: "manual" });
+    const proxy = await startNodeProxy(far.url);
+    const nodes = rig.open([proxy.url], { retry: { rounds: 1 } });
+    await nodes.head();
+    const mined = await far.mine(200);
+    const invented = `0x${"7".repeat(64)}`;
+    const told = lies.changed((block) =>
+      block === null ? null : { ...(block as object), hash: invented, parentHash: `0x${"8".repeat(64)}` },
+    );
+    proxy.lie(told, latest);
+    proxy.lie(
+      (call) =>
+        call.params[0] === invented
+          ? told({ ...call, forward: () => call.forward({ params: [mined.hash, false] }) })
+          : lies.truth(call),
+      { methods: ["eth_getBlockByHash"] },
+    );
+    await expect(nodes.head()).rejects.toMatchObject({ code: "node_answer_invalid" });
+    proxy.tellTruth();
+    expect(await nodes.head()).toEqual(mined);
+    await proxy.stop();
+    await far.stop();
+  });
+
   it("C8: is believed when its blocks are there", async () => {
     const far = await startAnvil({ mining: "manual" });
     const nodes = rig.open([far.url]);
