@@ -1,7 +1,9 @@
 /** The follower on a real node with real competing branches, and a real database. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { BlockHeader } from "../core/chain.ts";
 import { listUserBalances } from "../ledger/ledger-store.ts";
-import { addressOf, assetOf, atDepth, MERCHANT_ID } from "../testing/factory.ts";
+import type { ChainNodes } from "../rpc/chain-nodes.ts";
+import { addressOf, assetOf, atDepth, hashOf, MERCHANT_ID } from "../testing/factory.ts";
 import { alice, createFollowedChain, type FollowedChain } from "../testing/followed-chain.ts";
 import { changed } from "../testing/lies.ts";
 import { startNodeProxy } from "../testing/node-proxy.ts";
@@ -175,5 +177,26 @@ describe("reorgs", { timeout: 120_000 }, () => {
     await chain.cursorAt(2n, head.hash);
     await follower.stop();
     await proxy.stop();
+  });
+
+  it("C9: goes on by polling when a socket tells of blocks that are nowhere", async () => {
+    let tell: (header: BlockHeader, isFromLeader: boolean) => void = () => undefined;
+    const real = chain.nodes();
+    const nodes: ChainNodes = {
+      ...real,
+      onHint: (listener) => {
+        tell = listener;
+        return () => undefined;
+      },
+    };
+    // Whatever it fails at ends it.
+    await chain.follow({ nodes, isUnsupervised: true });
+    for (let number = 1n; number <= 3n; number++) {
+      const { hash, timestamp } = await chain.anvil.head();
+      await chain.cursorAt(number - 1n, hash);
+      tell({ number, hash: hashOf(`invented ${number}`), parentHash: hash, timestamp }, true);
+      await chain.anvil.mine(1);
+    }
+    await chain.cursorAt(3n);
   });
 });

@@ -10,7 +10,7 @@
  */
 import type { BlockHeader } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
-import { TemporaryError } from "../core/errors.ts";
+import { DepositdError, TemporaryError } from "../core/errors.ts";
 import { createWakeup, type Wakeup } from "../runtime/wakeup.ts";
 import { getChainState, haltChain, recordHead } from "../scanner/chain-store.ts";
 import { findCommonAncestor } from "../scanner/common-ancestor.ts";
@@ -46,7 +46,7 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
     witnesses = watchWitnesses(parts, local);
     let isHalted = (await getChainState(parts.database, parts.chain.id)).state === "halted";
     while (!signal.aborted) {
-      isHalted ||= await lookAtHead(parts, local, hints.take(), signal);
+      isHalted ||= await lookAtHead(parts, local, hints, signal);
       parts.onWell?.();
       if (isHalted) return await untilResumed(parts, local, signal);
       witnesses.look();
@@ -76,13 +76,18 @@ async function untilResumed(parts: FollowerParts, local: LocalChain, signal: Abo
 }
 
 /** The newest head that the leading node spoke of over its WebSocket; used once, and only to save a round trip. */
-function watchHints(
-  parts: FollowerParts,
-  wakeup: Wakeup,
-): { take(): BlockHeader | undefined; close(): void } {
+interface Hints {
+  take(): BlockHeader | undefined;
+  /** From now on they are a reason to look and no more. */
+  distrust(): void;
+  close(): void;
+}
+
+function watchHints(parts: FollowerParts, wakeup: Wakeup): Hints {
   let newest: BlockHeader | undefined;
+  let isTrusted = true;
   const close = parts.nodes.onHint((header, isFromLeader) => {
-    if (isFromLeader) newest = header;
+    if (isFromLeader && isTrusted) newest = header;
     wakeup.wake();
   });
   return {
@@ -90,6 +95,9 @@ function watchHints(
       const taken = newest;
       newest = undefined;
       return taken;
+    },
+    distrust: () => {
+      isTrusted = false;
     },
     close,
   };
@@ -103,17 +111,41 @@ function watchHints(
 async function lookAtHead(
   parts: FollowerParts,
   local: LocalChain,
-  hint: BlockHeader | undefined,
+  hints: Hints,
   signal: AbortSignal,
 ): Promise<boolean> {
   // A hint that follows the cursor is ingested at once; any other is only a reason to ask.
+  const hint = hints.take();
   if (hint !== undefined && hint.parentHash === local.cursor().hash)
-    await ingestNext(parts, local, hint, signal);
+    await ingestHinted(parts, local, hint, hints, signal);
   const head = await parts.nodes.head(signal);
   const arrival = await bringTo(parts, local, head, signal);
   if (arrival === "halted") return true;
   await noteHead(parts, local, head, signal);
   return false;
+}
+
+/** Where no node has its block, the polling decides as ever: whoever can write into the socket must not stop that. */
+async function ingestHinted(
+  parts: FollowerParts,
+  local: LocalChain,
+  hint: BlockHeader,
+  hints: Hints,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await ingestNext(parts, local, hint, signal);
+  } catch (rawError) {
+    if (signal.aborted || !(rawError instanceof DepositdError) || !rawError.code.startsWith("node_"))
+      throw rawError;
+    hints.distrust();
+    parts.logger.warn("Was told over a WebSocket of a block that no node has", {
+      chain_id: parts.chain.id,
+      block_number: hint.number,
+      block_hash: hint.hash,
+      error: rawError,
+    });
+  }
 }
 
 type Arrival = "halted" | undefined;
