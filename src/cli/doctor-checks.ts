@@ -3,6 +3,7 @@
 import { tagsWaitedFor } from "../confirmations/threshold.ts";
 import { coerceError, DepositdError } from "../core/errors.ts";
 import type { OpenedDatabase } from "../db/open-database.ts";
+import { findNativeLogs, isFoundByLogs, missingText } from "../flow/check-native-logs.ts";
 import { readServer } from "../http/status-store.ts";
 import { createChainNodes } from "../rpc/chain-nodes.ts";
 import { createMempoolNodes } from "../rpc/mempool/mempool-nodes.ts";
@@ -150,6 +151,32 @@ export async function checkNodes(chain: ChainConfig, { clock, logger }: DoctorPa
       ? `No answer within ${PROBE_TIMEOUT_MS / 1000} s`
       : coerceError(rawError).message;
     return [fail(chain.name, found, "Check the URLs under nodes, and whether this machine reaches them.")];
+  } finally {
+    answered.abort();
+    await nodes.close();
+  }
+}
+
+/** Only where native coins are to be found by their logs. */
+export async function checkLogsOfNative(
+  chain: ChainConfig,
+  { clock, logger }: DoctorParts,
+): Promise<Finding[]> {
+  if (!isFoundByLogs(chain)) return [];
+  const part = `${chain.name} native logs`;
+  const nodes = createChainNodes({ chain, clock, logger });
+  const timeout = new AbortController();
+  const answered = new AbortController();
+  void clock.sleep(PROBE_TIMEOUT_MS, answered.signal).then(() => timeout.abort());
+  try {
+    const found = await findNativeLogs(nodes, timeout.signal);
+    if (found === "missing") return [fail(part, missingText(chain.name), "Say native.source: value.")];
+    if (found === "written") return [ok(part, "The newest native transfer wrote its log")];
+    return [
+      warn(part, "None of the newest blocks has a native transfer", "Make sure that the chain has EIP-7708."),
+    ];
+  } catch (rawError) {
+    return [warn(part, `Not looked at: ${coerceError(rawError).message}`, "Mend the nodes first.")];
   } finally {
     answered.abort();
     await nodes.close();

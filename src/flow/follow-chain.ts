@@ -16,6 +16,7 @@ import { getChainState, haltChain, recordHead } from "../scanner/chain-store.ts"
 import { findCommonAncestor } from "../scanner/common-ancestor.ts";
 import { reconcile } from "../scanner/reconcile.ts";
 import { catchUp, ingestNext } from "./catch-up.ts";
+import { checkNativeLogs } from "./check-native-logs.ts";
 import { checkTokens } from "./check-tokens.ts";
 import type { FollowerParts } from "./follower-parts.ts";
 import type { LocalChain } from "./local-chain.ts";
@@ -42,6 +43,7 @@ async function follow(parts: FollowerParts, leaseToken: bigint, signal: AbortSig
     await parts.nodes.expectTraces(signal);
     await checkTokens(parts, signal);
     await restoreVerification(parts.database, parts.nodes);
+    await checkNativeLogs(parts, signal);
     const local = await openLocalChain(parts, leaseToken, signal);
     witnesses = watchWitnesses(parts, local);
     let isHalted = (await getChainState(parts.database, parts.chain.id)).state === "halted";

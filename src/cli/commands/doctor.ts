@@ -9,6 +9,7 @@ import { checkChainStates } from "../doctor-chains.ts";
 import {
   checkDatabase,
   checkedConfig,
+  checkLogsOfNative,
   checkMempool,
   checkNodes,
   checkQueue,
@@ -36,6 +37,7 @@ export async function doctorCommand(options: GlobalOptions): Promise<CommandResu
     Promise.all(
       parts.config.chains.map(async (chain) => [
         ...(await checkNodes(chain, parts)),
+        ...(await checkLogsOfNative(chain, parts)),
         ...(await checkMempool(chain, parts)),
         ...(await checkTokenContracts(chain, parts)),
       ]),
