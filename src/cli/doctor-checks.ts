@@ -137,22 +137,39 @@ export async function checkQueue(
 
 const PROBE_TIMEOUT_MS = 20_000;
 
-export async function checkNodes(chain: ChainConfig, { clock, logger }: DoctorParts): Promise<Finding[]> {
-  const nodes = createChainNodes({ chain, clock, logger });
+/** @throws what the question throws, and an error that says how long it was waited for */
+export async function withinProbeTime<Answer>(
+  clock: Clock,
+  ask: (signal: AbortSignal) => Promise<Answer>,
+): Promise<Answer> {
   const timeout = new AbortController();
   const answered = new AbortController();
   void clock.sleep(PROBE_TIMEOUT_MS, answered.signal).then(() => timeout.abort());
   try {
-    const probes = await nodes.probe(timeout.signal);
+    return await ask(timeout.signal);
+  } catch (rawError) {
+    if (!timeout.signal.aborted) throw rawError;
+    throw new Error(`No answer within ${PROBE_TIMEOUT_MS / 1000} s`, { cause: rawError });
+  } finally {
+    answered.abort();
+  }
+}
+
+export async function checkNodes(chain: ChainConfig, { clock, logger }: DoctorParts): Promise<Finding[]> {
+  const nodes = createChainNodes({ chain, clock, logger });
+  try {
+    const probes = await withinProbeTime(clock, (signal) => nodes.probe(signal));
     const isTraced = probes.some((probe) => probe.traces !== null);
     return probes.flatMap((probe) => nodeFindings(chain, probe, isTraced));
   } catch (rawError) {
-    const found = timeout.signal.aborted
-      ? `No answer within ${PROBE_TIMEOUT_MS / 1000} s`
-      : coerceError(rawError).message;
-    return [fail(chain.name, found, "Check the URLs under nodes, and whether this machine reaches them.")];
+    return [
+      fail(
+        chain.name,
+        coerceError(rawError).message,
+        "Check the URLs under nodes, and whether this machine reaches them.",
+      ),
+    ];
   } finally {
-    answered.abort();
     await nodes.close();
   }
 }
@@ -165,11 +182,8 @@ export async function checkLogsOfNative(
   if (!isFoundByLogs(chain)) return [];
   const part = `${chain.name} native logs`;
   const nodes = createChainNodes({ chain, clock, logger });
-  const timeout = new AbortController();
-  const answered = new AbortController();
-  void clock.sleep(PROBE_TIMEOUT_MS, answered.signal).then(() => timeout.abort());
   try {
-    const found = await findNativeLogs(nodes, timeout.signal);
+    const found = await withinProbeTime(clock, (signal) => findNativeLogs(nodes, signal));
     if (found === "missing") return [fail(part, missingText(chain.name), "Say native.source: value.")];
     if (found === "written") return [ok(part, "The newest native transfer wrote its log")];
     return [
@@ -178,7 +192,6 @@ export async function checkLogsOfNative(
   } catch (rawError) {
     return [warn(part, `Not looked at: ${coerceError(rawError).message}`, "Mend the nodes first.")];
   } finally {
-    answered.abort();
     await nodes.close();
   }
 }
@@ -188,22 +201,15 @@ export async function checkMempool(chain: ChainConfig, { clock }: DoctorParts): 
   if (!chain.mempool) return [];
   const part = `${chain.name} mempool`;
   const nodes = createMempoolNodes({ chain, clock });
-  const timeout = new AbortController();
-  const answered = new AbortController();
-  void clock.sleep(PROBE_TIMEOUT_MS, answered.signal).then(() => timeout.abort());
   try {
-    const probes = await nodes.probe(timeout.signal);
+    const probes = await withinProbeTime(clock, (signal) => nodes.probe(signal));
     const offers = probes.flatMap(({ node, method }) => (method === null ? [] : [`${node} by ${method}`]));
     if (offers.length > 0) return [ok(part, offers.join(", "))];
     const problem = probes.find((probe) => probe.problem !== null)?.problem;
     return [fail(part, problem ?? "No node lets its mempool be looked at", MEMPOOL_ADVICE)];
   } catch (rawError) {
-    const found = timeout.signal.aborted
-      ? `No answer within ${PROBE_TIMEOUT_MS / 1000} s`
-      : coerceError(rawError).message;
-    return [fail(part, found, MEMPOOL_ADVICE)];
+    return [fail(part, coerceError(rawError).message, MEMPOOL_ADVICE)];
   } finally {
-    answered.abort();
     await nodes.close();
   }
 }

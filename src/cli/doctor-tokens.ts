@@ -4,11 +4,10 @@ import { coerceError } from "../core/errors.ts";
 import type { Address } from "../core/hex.ts";
 import { type ChainNodes, createChainNodes } from "../rpc/chain-nodes.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
-import { type DoctorParts, type Finding, fail, ok, warn } from "./doctor-checks.ts";
+import { type DoctorParts, type Finding, fail, ok, warn, withinProbeTime } from "./doctor-checks.ts";
 
 type Token = Asset & { readonly token: Address };
 
-const TIMEOUT_MS = 20_000;
 /** geth keeps the state of 128 blocks. */
 const OUTAGE_BLOCKS = 100n;
 
@@ -19,21 +18,18 @@ export async function checkTokenContracts(
   const tokens = chain.assets.filter((asset): asset is Token => asset.token !== null);
   if (tokens.length === 0) return [];
   const nodes = createChainNodes({ chain, clock, logger });
-  const timeout = new AbortController();
-  const answered = new AbortController();
-  void clock.sleep(TIMEOUT_MS, answered.signal).then(() => timeout.abort());
   try {
-    const findings: Finding[] = [];
-    for (const token of tokens) findings.push(...(await checkToken(chain, token, nodes, timeout.signal)));
+    const findings = await withinProbeTime(clock, async (signal) => {
+      const found: Finding[] = [];
+      for (const token of tokens) found.push(...(await checkToken(chain, token, nodes, signal)));
+      return found;
+    });
     if (findings.length > 0) return findings;
     return [ok(`${chain.name} tokens`, `${tokens.length}, each as its contract says`)];
   } catch (rawError) {
-    const found = timeout.signal.aborted
-      ? `No answer within ${TIMEOUT_MS / 1000} s`
-      : coerceError(rawError).message;
-    return [warn(`${chain.name} tokens`, `Not looked at: ${found}`, "Mend the nodes first.")];
+    const { message } = coerceError(rawError);
+    return [warn(`${chain.name} tokens`, `Not looked at: ${message}`, "Mend the nodes first.")];
   } finally {
-    answered.abort();
     await nodes.close();
   }
 }
