@@ -4,6 +4,8 @@ import { systemClock } from "../runtime/clock.ts";
 import { attempt, createEgressRig } from "../testing/egress.ts";
 import { TEST_CERTIFICATE } from "../testing/tls.ts";
 import { waitFor } from "../testing/wait-for.ts";
+import type { AttemptOutcome } from "./attempt-outcome.ts";
+import type { Egress } from "./egress.ts";
 
 const rig = createEgressRig();
 afterEach(() => rig.clear());
@@ -32,6 +34,22 @@ describe("an attempt", () => {
     expect(merchant.requests).toHaveLength(20);
     // Two: the first is still winding up its answer when the second request is made.
     expect(merchant.connectionCount()).toBeLessThanOrEqual(2);
+  });
+
+  it("may be begun from within the outcome of the one before, and then goes over its connection", async () => {
+    const merchant = await rig.sink();
+    const outcomes = await attemptInTurn(rig.egress(), merchant.url, 20);
+    expect(outcomes.map(({ httpStatus }) => httpStatus)).toEqual(Array(20).fill(204));
+    expect(merchant.connectionCount()).toBe(1);
+  });
+
+  it("opens a new connection, and says so, for one that follows at an endpoint that closes after each answer", async () => {
+    const merchant = await rig.sink();
+    merchant.answer({ headers: { connection: "close" } });
+    const outcomes = await attemptInTurn(rig.egress(), merchant.url, 5);
+    expect(outcomes.map(({ error }) => error)).toEqual(Array(5).fill(null));
+    expect(outcomes.map(({ phases }) => typeof phases.connectMs)).toEqual(Array(5).fill("number"));
+    expect(merchant.connectionCount()).toBe(5);
   });
 
   it("G3: is a timeout when the answer comes too late, and takes no longer than its limit", async () => {
@@ -258,3 +276,17 @@ describe("an attempt", () => {
     expect(await pending).toMatchObject({ error: "local", httpStatus: null });
   });
 });
+
+/** Each is begun by the outcome of the one before. */
+function attemptInTurn(by: Egress, url: string, count: number): Promise<AttemptOutcome[]> {
+  const outcomes: AttemptOutcome[] = [];
+  return new Promise((resolve) => {
+    const next = () =>
+      by.begin({ url, headers: {}, body: "{}", timeoutMs: 5_000 }, (outcome) => {
+        outcomes.push(outcome);
+        if (outcomes.length === count) resolve(outcomes);
+        else next();
+      });
+    next();
+  });
+}
