@@ -49,7 +49,6 @@ export const ERROR_CODES = [
   "node_rate_limited",
   "node_answer_invalid",
   "node_method_missing",
-  "native_logs_missing",
   "node_error",
   "node_on_other_branch",
   "node_range_refused",

@@ -3,10 +3,10 @@
  * chain that does not, not one native deposit would be found, and nothing else would be wrong.
  */
 import { NATIVE_LOG_ADDRESS } from "../core/chain.ts";
-import { FatalError } from "../core/errors.ts";
 import type { ChainNodes } from "../rpc/chain-nodes.ts";
 import type { FetchedBlock } from "../rpc/fetched-block.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
+import type { Logger } from "../runtime/logger.ts";
 
 /** `unknown`: none of the newest blocks has a native transfer. */
 export type NativeLogs = "written" | "missing" | "unknown";
@@ -19,11 +19,16 @@ export interface NativeLogsCheck {
 /** The newest; on a chain that is used one of them has a native transfer. */
 const RECENT_BLOCKS = 16n;
 
-/** Asks nothing where the native coin is not found by its logs. @throws {FatalError} `native_logs_missing` */
-export async function checkNativeLogs(check: NativeLogsCheck, signal?: AbortSignal): Promise<void> {
-  const { chain } = check;
-  if (!isFoundByLogs(chain) || (await findNativeLogs(check.nodes, signal)) !== "missing") return;
-  throw new FatalError("native_logs_missing", missingText(chain.name), { chainId: chain.id });
+/**
+ * Raises the alarm where none are written. The chain is followed all the same: it may begin to write them with its next
+ * fork, and its tokens are found. Asks nothing where the native coin is not found by its logs.
+ */
+export async function checkNativeLogs(
+  { chain, nodes, logger }: NativeLogsCheck & { readonly logger: Pick<Logger, "error"> },
+  signal?: AbortSignal,
+): Promise<void> {
+  if (!isFoundByLogs(chain) || (await findNativeLogs(nodes, signal)) !== "missing") return;
+  logger.error("Native deposits are not found", { chain_id: chain.id, reason: missingText(chain.name) });
 }
 
 export function isFoundByLogs(chain: NativeLogsCheck["chain"]): boolean {
