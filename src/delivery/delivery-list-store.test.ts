@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { appendEvents } from "../outbox/event-store.ts";
 import { insertDeliveries } from "../testing/callbacks.ts";
-import { type ClaimRig, createClaimRig } from "../testing/claims.ts";
-import { MERCHANT_ID } from "../testing/factory.ts";
+import { type ClaimRig, createClaimRig, delivered } from "../testing/claims.ts";
+import { insertDepositRow } from "../testing/deposit-rows.ts";
+import { hashOf, MERCHANT_ID, seedChain } from "../testing/factory.ts";
 import { countBacklog, listDeliveries } from "./delivery-list-store.ts";
 
 let rig: ClaimRig;
@@ -34,6 +36,36 @@ describe("lists", () => {
     }
     expect(paged).toEqual(all);
     expect(paged).toHaveLength(8);
+  });
+
+  it("hold what was told of one deposit, by state and endpoint and page, and nothing for another merchant", async () => {
+    await seedChain(rig.database);
+    await rig.insertEndpoints("end_a", "end_b");
+    await rig.database.query("UPDATE endpoints SET events = '{deposit.pending,deposit.credited}'");
+    for (const id of ["dep_a", "dep_b"]) await insertDepositRow(rig.database, id);
+    for (const [sequence, type] of [
+      [1, "deposit.pending"],
+      [2, "deposit.credited"],
+    ] as const)
+      for (const depositId of ["dep_a", "dep_b"]) {
+        const place = { blockNumber: 1n, blockHash: hashOf("block"), body: "{}" };
+        const event = { merchantId: MERCHANT_ID, type, depositId, sequence, ...place };
+        await rig.database.transaction((tx) => appendEvents(tx, [event]));
+      }
+    await rig.record((await rig.claim({ limit: 1 })).map(delivered));
+    const list = (filter: Partial<Parameters<typeof listDeliveries>[1]>) =>
+      listDeliveries(rig.database, { merchantId: MERCHANT_ID, limit: 10, depositId: "dep_a", ...filter });
+    const all = await list({});
+    expect(all.map(({ depositId }) => depositId)).toEqual(Array(4).fill("dep_a"));
+    expect(all.map(({ eventType }) => eventType).sort()).toEqual([
+      ...Array(2).fill("deposit.credited"),
+      ...Array(2).fill("deposit.pending"),
+    ]);
+    expect(await list({ endpointId: "end_b" })).toHaveLength(2);
+    const inAll = [...(await list({ state: "due" })), ...(await list({ state: "delivered" }))];
+    expect(inAll.map(({ id }) => id).sort()).toEqual(all.map(({ id }) => id).sort());
+    expect(await list({ limit: 1, before: all[2]?.id ?? "" })).toEqual([all[3]]);
+    expect(await list({ merchantId: "mer_other" })).toEqual([]);
   });
 
   it("say how much is due, since when, and how much waits", async () => {

@@ -64,24 +64,34 @@ const PAGE_BY_STATE: Readonly<Record<DeliveryState | "all", string>> = {
   skipped: newest("deliveries", "id", "is_undelivered AND state = 'skipped'"),
 };
 
+/** Those of one deposit's events: a handful, of any state or the one that is named. */
+const PAGE_OF_DEPOSIT = `
+  SELECT o.id FROM events v JOIN deliveries o ON o.event_id = v.id AND o.endpoint_id = p.id
+  WHERE v.deposit_id = $5 AND ($6::text IS NULL OR o.state = $6) AND ($3::uuid IS NULL OR o.id < $3)
+  ORDER BY o.id DESC LIMIT $4`;
+
 /** A merchant's deliveries, newest first, those to deleted endpoints included. */
 export async function listDeliveries(
   sql: Sql,
   filter: {
     readonly merchantId: string;
     readonly endpointId?: string;
+    readonly depositId?: string;
     readonly state?: DeliveryState;
     /** Only those older than this one: the last of the page before. */
     readonly before?: string;
     readonly limit: number;
   },
 ): Promise<Delivery[]> {
+  const { depositId, state } = filter;
+  const page = depositId === undefined ? PAGE_BY_STATE[state ?? "all"] : PAGE_OF_DEPOSIT;
+  const ofDeposit = depositId === undefined ? [] : [depositId, state ?? null];
   const rows = await sql.query<DeliveryRow>(
-    `SELECT ${COLUMNS} FROM endpoints p CROSS JOIN LATERAL (${PAGE_BY_STATE[filter.state ?? "all"]}) page
+    `SELECT ${COLUMNS} FROM endpoints p CROSS JOIN LATERAL (${page}) page
      JOIN deliveries d ON d.endpoint_id = p.id AND d.id = page.id JOIN events e ON e.id = d.event_id
      WHERE p.merchant_id = $1 AND ($2::text IS NULL OR p.id = $2)
      ORDER BY d.id DESC LIMIT $4`,
-    [filter.merchantId, filter.endpointId ?? null, filter.before ?? null, filter.limit],
+    [filter.merchantId, filter.endpointId ?? null, filter.before ?? null, filter.limit, ...ofDeposit],
   );
   return rows.map(toDelivery);
 }

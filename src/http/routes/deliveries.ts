@@ -32,17 +32,19 @@ export function deliveryRoutes(parts: Pick<HttpParts, "wakeDeliverer">): readonl
       query: z.strictObject({
         status: z.enum(DELIVERY_STATES).optional(),
         endpointId: id.optional(),
+        depositId: id.optional().meta({ description: "Only those that tell of this deposit." }),
         ...pageQuery,
       }),
       answers: {
         200: { description: "A page of deliveries.", shape: pageOf(deliveryShape, "DeliveryPage") },
       },
       handle: async ({ caller, query, database }) => {
-        const { cursor, limit, status, endpointId } = query;
+        const { cursor, limit, status, endpointId, depositId } = query;
         const found = await listDeliveries(database, {
           merchantId: caller.merchantId,
           limit: limit + 1,
           ...(endpointId === undefined ? {} : { endpointId }),
+          ...(depositId === undefined ? {} : { depositId }),
           ...(status === undefined ? {} : { state: status }),
           ...(cursor === undefined ? {} : { before: readCursor(cursor) }),
         });
