@@ -14,6 +14,7 @@ import {
   USDT,
 } from "../testing/factory.ts";
 import { claimAt, createHandmadeChain, type HandmadeChain } from "../testing/handmade-chain.ts";
+import { waitFor } from "../testing/wait-for.ts";
 import { ingestBlocks } from "./ingest-block.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 
@@ -181,19 +182,23 @@ describe("registering an address while its block is ingested", () => {
   it("D12: makes a registration wait while an ingest is between its last look and its commit", async () => {
     const dan = addressOf("dan");
     const order: string[] = [];
-    let registering: Promise<unknown> = Promise.resolve();
+    const waits: Promise<unknown>[] = [];
     await chain.test.database.transaction(async (tx) => {
-      await tx.query("LOCK TABLE registration_gate IN SHARE MODE");
-      registering = registerAddress(chain.test.database, {
+      // The ingest comes as far as its deposits, which it writes after its last look at the addresses.
+      await tx.query("LOCK TABLE deposits IN ACCESS EXCLUSIVE MODE");
+      const block = blockWith(blockOf(1), [transferOf({ to: alice, tx: "1" })]);
+      waits.push(chain.ingest(blockOf(0), block).then(() => order.push("committed")));
+      await untilBlocked("deposits");
+      const registering = registerAddress(chain.test.database, {
         address: dan,
         merchantId: MERCHANT_ID,
         userId: "dan",
       }).then(() => order.push("registered"));
-      await waitUntilBlocked();
-      order.push("committing");
+      waits.push(registering);
+      await Promise.race([untilBlocked("registration_gate"), registering]);
     });
-    await registering;
-    expect(order).toEqual(["committing", "registered"]);
+    await Promise.all(waits);
+    expect(order).toEqual(["committed", "registered"]);
   });
 
   it("D12: loses none of many addresses registered over several connections while their deposits are ingested", async () => {
@@ -324,11 +329,14 @@ describe("settling", () => {
   });
 });
 
-async function waitUntilBlocked(): Promise<void> {
-  for (;;) {
+/** Somebody waits for a lock on the table. */
+function untilBlocked(table: string): Promise<boolean> {
+  const isBlocked = async () => {
     const [row] = await chain.test.database.query<{ waiting: boolean }>(
-      "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'registration_gate'::regclass) AS waiting",
+      "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = $1::regclass) AS waiting",
+      [table],
     );
-    if (row?.waiting === true) return;
-  }
+    return row?.waiting === true;
+  };
+  return waitFor(isBlocked, { what: `somebody to wait for ${table}` });
 }
