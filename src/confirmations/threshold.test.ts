@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Asset, Threshold } from "../core/asset.ts";
-import { bandFor, dueBlock, thresholdText } from "./threshold.ts";
+import { bandFor, dueBlock, isMet, thresholdText } from "./threshold.ts";
 
 const at = (depth: number): Threshold => ({ depth, tag: null });
 const asset: Asset = {
@@ -26,6 +26,20 @@ describe("thresholds", () => {
     expect(dueBlock(at(1), 100n)).toBe(100n);
     expect(dueBlock(at(12), 100n)).toBe(111n);
     expect(dueBlock({ depth: null, tag: "safe" }, 100n)).toBeNull();
+  });
+
+  it("B11: is met with exactly N confirmations, and where a tag is wanted too, when that has come as far", () => {
+    const reached = (cursorNumber: bigint, safeNumber: bigint | null = null) => ({
+      cursorNumber,
+      safeNumber,
+      finalizedNumber: null,
+    });
+    expect([isMet(at(12), 100n, reached(110n)), isMet(at(12), 100n, reached(111n))]).toEqual([false, true]);
+    const both: Threshold = { depth: 12, tag: "safe" };
+    expect(isMet(both, 100n, reached(111n))).toBe(false);
+    expect(isMet(both, 100n, reached(111n, 99n))).toBe(false);
+    expect(isMet(both, 100n, reached(111n, 100n))).toBe(true);
+    expect(isMet(both, 100n, reached(110n, 100n))).toBe(false);
   });
 
   it("reads as people say it", () => {
