@@ -7,12 +7,13 @@ import { openDatabase, type Sql } from "../db/database.ts";
 import { migrate } from "../db/migrate.ts";
 import { MIGRATIONS_FOLDER, readMigrations } from "../db/migration-files.ts";
 import { silentLogger } from "../runtime/logger.ts";
-import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
+import { endDueDeliveries, insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createDatabase, createTestDatabase, dropDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
+import { waitFor } from "../testing/wait-for.ts";
 import { NO_PHASES } from "./attempt-outcome.ts";
 import { type ClaimedDelivery, claimDeliveries } from "./claim-store.ts";
-import { nextAttemptInMs } from "./delivery-store.ts";
+import { NEXT_ATTEMPT, nextAttemptInMs, vacuumDueDeliveries } from "./delivery-store.ts";
 import { type RecordedAttempt, recordOutcomes } from "./outcome-store.ts";
 
 let test: TestDatabase;
@@ -109,6 +110,19 @@ it("keeps a plan that was made while nothing was due, and reads no more by it wh
     await database.close();
     await fresh.drop();
   }
+}, 120_000);
+
+it("is rid of what ended when that is much, so that no claim walks over it", async () => {
+  await insertEndpoint(test.database, "https://a.example/");
+  await insertDeliveries(test.database, ["end_test"], 25_000);
+  await endDueDeliveries(test.database, "delivered");
+  // What was counted is told a moment later.
+  await waitFor(() => vacuumDueDeliveries(test.database));
+  const [row] = await test.database.query<{ "QUERY PLAN": [{ Plan: Record<string, number> }] }>(
+    `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${NEXT_ATTEMPT}`,
+  );
+  const plan = row?.["QUERY PLAN"][0].Plan ?? {};
+  expect((plan["Shared Hit Blocks"] ?? 0) + (plan["Shared Read Blocks"] ?? 0)).toBeLessThan(20);
 }, 120_000);
 
 describe("the migration", () => {

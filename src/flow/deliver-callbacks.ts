@@ -10,7 +10,11 @@ import { coerceError } from "../core/errors.ts";
 import type { Database } from "../db/database.ts";
 import type { AttemptOutcome } from "../delivery/attempt-outcome.ts";
 import type { ClientCertificate } from "../delivery/client-certificate.ts";
-import { failDeliveriesOfDeletedEndpoints, keepFirstDelay } from "../delivery/delivery-store.ts";
+import {
+  failDeliveriesOfDeletedEndpoints,
+  keepFirstDelay,
+  vacuumDueDeliveries,
+} from "../delivery/delivery-store.ts";
 import { createEgress, type Egress, type EgressOptions } from "../delivery/egress.ts";
 import { readProxyUrl } from "../delivery/egress-proxy.ts";
 import type { Decision } from "../delivery/retry-schedule.ts";
@@ -70,6 +74,7 @@ export function createDeliverer(parts: DelivererParts): Deliverer {
       await keepFirstDelay(parts.database, parts.callbacks().scheduleMs[0] ?? 0);
       const failed = await failDeliveriesOfDeletedEndpoints(parts.database, DELETED_BATCH);
       if (failed > 0) parts.logger.info("Failed deliveries of deleted endpoints", { delivery_count: failed });
+      await vacuumDueDeliveries(parts.database);
     } catch (rawError) {
       parts.logger.warn("Failed to sweep deliveries; trying again", { error: coerceError(rawError) });
     }
