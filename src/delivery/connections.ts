@@ -21,6 +21,8 @@ export interface Connection {
 export interface Connections {
   /** An idle one, or one that is opened by its first request. It is the caller's until it is given back. */
   take(origin: string): Connection;
+  /** A new one. */
+  open(origin: string): Connection;
   /** It may be taken for the next request while the last one's answer is still being wound up. */
   giveBack(connection: Connection): void;
   /** Of a connection that may not be used again. */
@@ -48,6 +50,7 @@ export function createConnections(connect: GuardedConnector): Connections {
     });
     const connection = { origin, client, phases };
     all.add(client);
+    if (isDestroyed) void client.destroy();
     client.on("disconnect", () => forget(connection));
     return connection;
   }
@@ -68,6 +71,7 @@ export function createConnections(connect: GuardedConnector): Connections {
   }
 
   return {
+    open,
     discard,
     take: (origin) => {
       const kept = idle.get(origin)?.pop();

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../runtime/clock.ts";
@@ -50,6 +53,24 @@ describe("an attempt", () => {
     expect(outcomes.map(({ error }) => error)).toEqual(Array(5).fill(null));
     expect(outcomes.map(({ phases }) => typeof phases.connectMs)).toEqual(Array(5).fill("number"));
     expect(merchant.connectionCount()).toBe(5);
+  });
+
+  it("G3: loses nothing at an endpoint that closes after each answer without saying so", async () => {
+    const url = await serve((request, response) => response.end(() => request.socket.destroy()));
+    const outcomes = await attemptInTurn(rig.egress(), url, 20);
+    expect(outcomes.map(({ error }) => error)).toEqual(Array(20).fill(null));
+  });
+
+  it("G3: is sent twice at most when connections break: over a kept one, then over a new one", async () => {
+    let count = 0;
+    const url = await serve((request, response) => {
+      count += 1;
+      if (count === 1) response.end();
+      else request.socket.destroy();
+    });
+    const outcomes = await attemptInTurn(rig.egress(), url, 2);
+    expect(outcomes.map(({ error }) => error)).toEqual([null, "reset"]);
+    expect(count).toBe(3);
   });
 
   it("G3: is a timeout when the answer comes too late, and takes no longer than its limit", async () => {
@@ -276,6 +297,14 @@ describe("an attempt", () => {
     expect(await pending).toMatchObject({ error: "local", httpStatus: null });
   });
 });
+
+/** Its URL; it ends with the test. */
+async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  rig.afterwards({ close: async () => void server.close() });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
 
 /** Each is begun by the outcome of the one before. */
 function attemptInTurn(by: Egress, url: string, count: number): Promise<AttemptOutcome[]> {

@@ -97,9 +97,10 @@ function begin(parts: BeginParts, request: CallbackRequest, onOutcome: OnOutcome
     return;
   }
   const connection = parts.connections.take(target.origin);
-  const attempt = new HttpAttempt(parts, connection, { startedAt, timeoutMs }, onOutcome);
+  const sent = { path: target.path, method: "POST" as const, headers, body };
+  const attempt = new HttpAttempt(parts, sent, connection, { startedAt, timeoutMs }, onOutcome);
   parts.deadlines.watch(attempt);
-  connection.client.dispatch({ path: target.path, method: "POST", headers, body }, attempt);
+  attempt.send();
 }
 
 /** Of a URL that may be called. */

@@ -45,11 +45,18 @@ interface Answer {
   readonly reader: ResponseReader;
 }
 
-/** A class, as closures for each of thousands of requests a second take more room, which the garbage collector clears. */
+/**
+ * A class, as closures for each of thousands of requests a second take more room, which the garbage collector clears.
+ *
+ * A kept connection may be closed by the endpoint at the moment that the next request goes out, or be one of a server
+ * that closes each without saying so. Then nobody knows whether the request was read, and it goes out once more over a
+ * new one, which is no other attempt: the endpoint knows the event by its id.
+ */
 export class HttpAttempt implements Dispatcher.DispatchHandler, Timed {
   dueAt: number;
   private readonly parts: HttpAttemptParts;
-  private readonly connection: Connection;
+  private readonly request: Dispatcher.DispatchOptions;
+  private connection: Connection;
   private readonly startedAt: number;
   /** When the attempt as a whole is over. */
   private readonly lastAt: number;
@@ -63,16 +70,22 @@ export class HttpAttempt implements Dispatcher.DispatchHandler, Timed {
   /** @param connection is given back or discarded with the outcome */
   constructor(
     parts: HttpAttemptParts,
+    request: Dispatcher.DispatchOptions,
     connection: Connection,
     times: { readonly startedAt: number; readonly timeoutMs: number },
     onOutcome: OnOutcome,
   ) {
     this.parts = parts;
+    this.request = request;
     this.connection = connection;
     this.startedAt = times.startedAt;
     this.lastAt = times.startedAt + times.timeoutMs;
     this.dueAt = this.lastAt;
     this.onOutcome = onOutcome;
+  }
+
+  send(): void {
+    this.connection.client.dispatch(this.request, this);
   }
 
   fallDue(lateMs: number): void {
@@ -116,8 +129,29 @@ export class HttpAttempt implements Dispatcher.DispatchHandler, Timed {
     this.settle();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.settle(coerceError(error));
+  onResponseError(_controller: Dispatcher.DispatchController, rawError: Error): void {
+    const error = coerceError(rawError);
+    if (this.isWaiting() && this.wasSentOverKept() && classifyError(error).errorClass === "reset")
+      this.sendOverNew();
+    else this.settle(error);
+  }
+
+  private isWaiting(): boolean {
+    return this.onOutcome !== undefined && this.answer === undefined;
+  }
+
+  private wasSentOverKept(): boolean {
+    return this.sentAt !== undefined && this.connection.phases.connectMs === null;
+  }
+
+  /** Within the time that is left. */
+  private sendOverNew(): void {
+    const { connections } = this.parts;
+    connections.discard(this.connection);
+    this.connection = connections.open(this.connection.origin);
+    this.sentAt = undefined;
+    this.dueAt = this.lastAt;
+    this.send();
   }
 
   /** So long for what comes next, but for the end of all. */
