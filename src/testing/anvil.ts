@@ -1,8 +1,11 @@
 /** A real chain for tests, the demo and benchmarks: an anvil node of its own process. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { foundry } from "viem/chains";
 import { findAnvilBinary } from "./anvil-binary.ts";
 import { BASE_FEE_WEI, hex, type Miner } from "./branches.ts";
-import { startNodeProcess } from "./node-process.ts";
+import { type NodeProcess, startNodeProcess } from "./node-process.ts";
 import { createTestNode, DEFAULT_ACCOUNTS, MNEMONIC, type TestNode } from "./test-node.ts";
 import type { Request } from "./test-transactions.ts";
 
@@ -27,17 +30,34 @@ export type Anvil = TestNode;
 /** Starts the node and waits until it answers. Stop it when done; it also ends with this process. */
 export async function startAnvil(options: AnvilOptions = {}): Promise<Anvil> {
   const chainId = options.chainId ?? foundry.id;
-  const node = await startNodeProcess("anvil", {
-    command: findAnvilBinary(),
-    args: commandLine(options, chainId),
-    listening: /Listening on [^\s:]+:(\d+)/,
-  });
   return createTestNode({
-    process: node,
+    process: await startProcess(options, chainId),
     chainId,
     accountCount: options.accounts ?? DEFAULT_ACCOUNTS,
     minerOf: (request) => minerOf(request, options.mining ?? "auto"),
   });
+}
+
+/** With a folder of its own for old states, which anvil would leave behind in the user's: some gigabytes a day. */
+async function startProcess(options: AnvilOptions, chainId: number): Promise<NodeProcess> {
+  const states = mkdtempSync(join(tmpdir(), "depositd-anvil-"));
+  const remove = () => rmSync(states, { recursive: true, force: true });
+  process.once("exit", remove);
+  const forget = () => {
+    process.off("exit", remove);
+    remove();
+  };
+  try {
+    const node = await startNodeProcess("anvil", {
+      command: findAnvilBinary(),
+      args: [...commandLine(options, chainId), "--cache-path", states],
+      listening: /Listening on [^\s:]+:(\d+)/,
+    });
+    return { ...node, stop: () => node.stop().then(forget) };
+  } catch (rawError) {
+    forget();
+    throw rawError;
+  }
 }
 
 /**
