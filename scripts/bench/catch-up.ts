@@ -41,14 +41,16 @@ export const benchCatchUp: BenchGroup = async ({ server, isQuick, say }) => {
   try {
     for (const each of [mostlyOthers(recorded), recorded]) {
       const from = `a recorded node, ${densityOf(each)}`;
-      fromRecording.push(...(await compare(server, each, from, isQuick ? 2 : 7, say)));
+      const rounds = isQuick ? { warmUp: 1, counted: 2 } : { warmUp: 3, counted: 7 };
+      fromRecording.push(...(await compare(server, each, from, rounds, say)));
     }
   } finally {
     await recorded.stop();
   }
   const prepared = await readPreparedChain({ ...blocks, blocks: isQuick ? 50 : 200 });
   try {
-    const fromAnvil = await compare(server, prepared, "anvil", isQuick ? 1 : 5, say);
+    const rounds = { warmUp: 1, counted: isQuick ? 1 : 5 };
+    const fromAnvil = await compare(server, prepared, "anvil", rounds, say);
     return [...fromRecording, ...fromAnvil];
   } finally {
     await prepared.stop();
@@ -73,18 +75,24 @@ function densityOf(chain: ChainToRead): string {
     : `${Math.round(perBlock)} deposits in each`;
 }
 
+interface Rounds {
+  /** Thrown away. Of a thousand blocks each, one of them is a second: what catches up for hours is warmer than that. */
+  readonly warmUp: number;
+  readonly counted: number;
+}
+
 async function compare(
   server: BenchServer,
   chain: ChainToRead,
   from: string,
-  rounds: number,
+  { warmUp, counted }: Rounds,
   say: (line: string) => void,
 ): Promise<Measured[]> {
   const count = Number(chain.to - chain.from) + 1;
   const perSecond = (ms: number) => (count * 1000) / ms;
   const followed = LEVELS.map((): number[] => []);
   const bare: number[] = [];
-  // As a daemon has them: begun once for a chain, in the round that warms up.
+  // As a daemon has them: begun once for a chain, in the first round that warms up.
   const threads = LEVELS.map(({ verification }) =>
     createFetchThreads({
       chain: chainConfig(chain, verification),
@@ -93,13 +101,12 @@ async function compare(
     }),
   );
   try {
-    // The first round warms up and is thrown away.
-    for (let round = 0; round <= rounds; round++) {
-      say(`(a) catching up from ${from}: round ${round} of ${rounds}`);
+    for (let round = 1 - warmUp; round <= counted; round++) {
+      say(`(a) catching up from ${from}: round ${round} of ${counted}`);
       const floor = perSecond(await timed(() => fetchBare(chain)));
       if (round > 0) bare.push(floor);
       for (const [index, { verification }] of LEVELS.entries()) {
-        const name = `bench_a_${from.replace(/\W/g, "_")}_${verification}_${round}`;
+        const name = `bench_a_${from.replace(/\W/g, "_")}_${verification}_${round + warmUp}`;
         const database = await server.createDatabase(name);
         const mine = perSecond(await follow(chain, database, verification, threads[index]));
         if (round > 0) followed[index]?.push(mine);
