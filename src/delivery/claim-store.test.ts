@@ -252,7 +252,8 @@ describe("releaseClaims", () => {
   it("puts off what this machine could not try", async () => {
     await rig.insertEndpoints("end_a");
     await insertDeliveries(rig.database, ["end_a"]);
-    await releaseClaims(rig.database, [{ ...only(await rig.claim()), waitMs: 10_000 }]);
+    const claimed = only(await rig.claim());
+    await releaseClaims(rig.database, [{ ...claimed, waitMs: 10_000 }]);
     expect(await rig.claim()).toEqual([]);
     expect(await nextAttemptInMs(rig.database)).toBeGreaterThan(5_000);
   });

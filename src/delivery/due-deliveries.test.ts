@@ -8,13 +8,13 @@ import { migrate } from "../db/migrate.ts";
 import { MIGRATIONS_FOLDER, readMigrations } from "../db/migration-files.ts";
 import { silentLogger } from "../runtime/logger.ts";
 import { endDueDeliveries, insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
+import { delivered } from "../testing/claims.ts";
 import { createDatabase, createTestDatabase, dropDatabase, type TestDatabase } from "../testing/database.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
 import { waitFor } from "../testing/wait-for.ts";
-import { NO_PHASES } from "./attempt-outcome.ts";
 import { type ClaimedDelivery, claimDeliveries } from "./claim-store.ts";
 import { NEXT_ATTEMPT, nextAttemptInMs, vacuumDueDeliveries } from "./delivery-store.ts";
-import { type RecordedAttempt, recordOutcomes } from "./outcome-store.ts";
+import { recordOutcomes } from "./outcome-store.ts";
 
 let test: TestDatabase;
 beforeAll(async () => {
@@ -34,22 +34,6 @@ const claim = (sql: Sql, limit: number) =>
     after: "",
   });
 
-const delivered = (claimed: ClaimedDelivery): RecordedAttempt => ({
-  claim: claimed,
-  outcome: {
-    httpStatus: 204,
-    error: null,
-    errorCode: null,
-    durationMs: 5,
-    phases: NO_PHASES,
-    responseBody: "",
-    retryAfterMs: null,
-  },
-  decision: { next: "delivered" },
-  disablesEndpoint: false,
-  pauseMs: null,
-  startedMsAgo: 5,
-});
 const record = (sql: Sql, claims: readonly ClaimedDelivery[]) =>
   recordOutcomes(sql, claims.map(delivered), { disableAfterMs: 5 * 86_400_000, fraction: 0.5 });
 

@@ -46,7 +46,7 @@ export interface QueueConfig {
 
 export interface HttpConfig {
   readonly host: string;
-  /** Of the API. 0: any free port. */
+  /** Of the API; with 0 the system chooses a free one. */
   readonly port: number;
   /** Where a process without the API serves pages about itself; `null`: nowhere. */
   readonly pagesPort: number | null;

@@ -340,8 +340,10 @@ describe.each([
   });
 });
 
-function listLogger(lines: string[]): Logger {
-  const note = (sentence: string) => lines.push(sentence);
+/** Notes what is said; with its facts, where `withFields` is set. */
+function listLogger(lines: string[], { withFields = false } = {}): Logger {
+  const note = (sentence: string, fields = {}) =>
+    lines.push(withFields ? sentence + JSON.stringify(fields) : sentence);
   const logger: Logger = {
     debug: note,
     info: note,
@@ -359,15 +361,7 @@ describe.each([
 ])("queue on a $kind that is away", ({ config }) => {
   it("loses nudges without an error and without a wait, says so once, and keeps the password to itself", async () => {
     const said: string[] = [];
-    const note = (sentence: string, fields = {}) => said.push(sentence + JSON.stringify(fields));
-    const logger: Logger = {
-      debug: note,
-      info: note,
-      warn: note,
-      error: note,
-      writes: () => true,
-      with: () => logger,
-    };
+    const logger = listLogger(said, { withFields: true });
     let lost = 0;
     const queue = createQueue({
       config,
