@@ -10,14 +10,14 @@
  * - topics whose upper twelve bytes are not zero: no address
  */
 import { NATIVE_LOG_ADDRESS, type NativeSource, type Transfer } from "../core/chain.ts";
-import type { Address } from "../core/hex.ts";
+import { type Address, isHex } from "../core/hex.ts";
 import type { FetchedLog, FetchedReceipt } from "../rpc/fetched-block.ts";
 
 /** keccak256("Transfer(address,address,uint256)"), ERC-20 */
 export const TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
 
 const UPPER_BYTES = `0x${"0".repeat(24)}`;
-const AMOUNT = /^0x[0-9a-f]{64}$/i;
+const AMOUNT_DIGITS = 64;
 
 /**
  * Adds the receipt's transfers to `transfers`. The logs that repeat native transfers (EIP-7708) are the native coin
@@ -49,7 +49,7 @@ function decode(
   if (log.topics.length !== 3 || (isNative && nativeSource !== "eip7708")) return null;
   const from = addressOf(log.topics[1]);
   const to = addressOf(log.topics[2]);
-  if (from === null || to === null || !AMOUNT.test(log.data)) return null;
+  if (from === null || to === null || !isHex(log.data, AMOUNT_DIGITS)) return null;
   const amountBaseUnits = BigInt(log.data);
   if (amountBaseUnits === 0n) return null;
   return {

@@ -6,7 +6,7 @@
  * case, exact text) and are slow only for what they rarely do.
  */
 import type { ErrorFacts } from "../core/errors.ts";
-import type { Address, Hash } from "../core/hex.ts";
+import { type Address, type Hash, isHex, isLowerHex } from "../core/hex.ts";
 import type { Quantity } from "./fetched-block.ts";
 
 /** The answer, or one part of it, cannot be believed. */
@@ -21,10 +21,8 @@ export class AnswerRefused extends Error {
 /** Fields of a JSON object from outside: present or not, of any type. */
 export type Fields = { [name: string]: unknown };
 
-const LOWER_HASH = /^0x[0-9a-f]{64}$/;
-const LOWER_ADDRESS = /^0x[0-9a-f]{40}$/;
-const ANY_HASH = /^0x[0-9a-f]{64}$/i;
-const ANY_ADDRESS = /^0x[0-9a-f]{40}$/i;
+const HASH_DIGITS = 64;
+const ADDRESS_DIGITS = 40;
 const QUANTITY = /^0x[0-9a-f]{1,64}$/i;
 
 export function isFields(value: unknown): value is Fields {
@@ -44,8 +42,8 @@ export function readList(value: unknown, what: string): unknown[] {
 /** Makes `fields[name]` a lower-case hash, and answers it. */
 export function readHash(fields: Fields, name: string): Hash {
   const value = fields[name];
-  if (typeof value === "string" && LOWER_HASH.test(value)) return value as Hash;
-  if (typeof value !== "string" || !ANY_HASH.test(value)) throw malformed(fields, name, "a hash");
+  if (typeof value === "string" && isLowerHex(value, HASH_DIGITS)) return value as Hash;
+  if (typeof value !== "string" || !isHex(value, HASH_DIGITS)) throw malformed(fields, name, "a hash");
   const lower = value.toLowerCase() as Hash;
   fields[name] = lower;
   return lower;
@@ -55,8 +53,9 @@ export function readHash(fields: Fields, name: string): Hash {
 export function readHashes(list: unknown[], what: string): void {
   for (let position = 0; position < list.length; position++) {
     const item = list[position];
-    if (typeof item === "string" && LOWER_HASH.test(item)) continue;
-    if (typeof item !== "string" || !ANY_HASH.test(item)) throw new AnswerRefused(`${what} is not a hash`);
+    if (typeof item === "string" && isLowerHex(item, HASH_DIGITS)) continue;
+    if (typeof item !== "string" || !isHex(item, HASH_DIGITS))
+      throw new AnswerRefused(`${what} is not a hash`);
     list[position] = item.toLowerCase();
   }
 }
@@ -64,8 +63,8 @@ export function readHashes(list: unknown[], what: string): void {
 /** Makes `fields[name]` a lower-case address, and answers it. */
 export function readAddress(fields: Fields, name: string): Address {
   const value = fields[name];
-  if (typeof value === "string" && LOWER_ADDRESS.test(value)) return value as Address;
-  if (typeof value !== "string" || !ANY_ADDRESS.test(value)) throw malformed(fields, name, "an address");
+  if (typeof value === "string" && isLowerHex(value, ADDRESS_DIGITS)) return value as Address;
+  if (typeof value !== "string" || !isHex(value, ADDRESS_DIGITS)) throw malformed(fields, name, "an address");
   const lower = value.toLowerCase() as Address;
   fields[name] = lower;
   return lower;
