@@ -6,6 +6,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { keepStringsFast } from "../../src/runtime/fast-strings.ts";
 import { benchAddresses } from "./addresses.ts";
 import { startBenchServer } from "./bench-database.ts";
 import type { BenchGroup } from "./bench-parts.ts";
@@ -32,6 +33,8 @@ const GROUPS: Readonly<Record<string, BenchGroup>> = {
 
 const RESULTS = fileURLToPath(new URL("../../bench/results/", import.meta.url));
 
+// As the daemon does: some groups run its parts in this process.
+keepStringsFast();
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: string[]): Promise<number> {

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
-import { runProgram } from "./program.ts";
 /** The process entry. */
+import { keepStringsFast } from "../runtime/fast-strings.ts";
+import { runProgram } from "./program.ts";
 import { createProgress } from "./progress.ts";
 
+keepStringsFast();
 const exitCode = await runProgram(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
