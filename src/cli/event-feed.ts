@@ -1,7 +1,7 @@
 /** A merchant's events as they come, read from the feed of a daemon's API with an API key. */
 import type { z } from "zod";
 import { InputError, TemporaryError } from "../core/errors.ts";
-import { feedShape } from "../http/answers.ts";
+import { feedShape } from "../http/callback-answers.ts";
 
 type FeedPage = z.infer<typeof feedShape>;
 export type FeedEvent = FeedPage["items"][number];

@@ -3,15 +3,15 @@ import { createTestApi, type TestApi } from "../../testing/api.ts";
 import { endDueDeliveries } from "../../testing/callbacks.ts";
 import { createTestDatabase, type TestDatabase } from "../../testing/database.ts";
 import { waitFor } from "../../testing/wait-for.ts";
+import { pageOf } from "../answers.ts";
 import {
   deliveryDetailShape,
   deliveryShape,
   feedShape,
   newEndpointShape,
-  pageOf,
   replayShape,
   testEventShape,
-} from "../answers.ts";
+} from "../callback-answers.ts";
 
 let db: TestDatabase;
 let api: TestApi;

@@ -9,13 +9,13 @@ import {
 } from "../../delivery/delivery-list-store.ts";
 import { retryDelivery } from "../../delivery/mending-store.ts";
 import { parseDeliveryId, publicDeliveryId, publicEventId } from "../../delivery/public-id.ts";
+import { pageOf } from "../answers.ts";
 import {
   type DeliveryBody,
   type DeliveryDetailBody,
   deliveryDetailShape,
   deliveryShape,
-  pageOf,
-} from "../answers.ts";
+} from "../callback-answers.ts";
 import { id, pageQuery } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
 import type { HttpParts } from "../parts.ts";

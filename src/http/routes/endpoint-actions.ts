@@ -8,7 +8,7 @@ import { beginReplay } from "../../delivery/replay-batches.ts";
 import { getReplay, orderReplay, REPLAYED_STATES, type Replay } from "../../delivery/replay-store.ts";
 import { SIGNATURE_SCHEMES } from "../../delivery/signature.ts";
 import { appendEndpointEvent } from "../../outbox/endpoint-event-store.ts";
-import { newEndpointShape, type ReplayBody, replayShape, testEventShape } from "../answers.ts";
+import { newEndpointShape, type ReplayBody, replayShape, testEventShape } from "../callback-answers.ts";
 import { eventType, id } from "../inputs.ts";
 import type { HttpParts } from "../parts.ts";
 import { type Route, route } from "../route.ts";

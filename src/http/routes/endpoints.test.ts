@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestApi, type TestApi } from "../../testing/api.ts";
 import { createTestDatabase, type TestDatabase } from "../../testing/database.ts";
-import { type EndpointBody, endpointShape, newEndpointShape, pageOf } from "../answers.ts";
+import { pageOf } from "../answers.ts";
+import { type EndpointBody, endpointShape, newEndpointShape } from "../callback-answers.ts";
 
 let db: TestDatabase;
 let api: TestApi;

@@ -15,7 +15,8 @@ import {
 } from "../../delivery/endpoint-store.ts";
 import { SIGNATURE_SCHEMES } from "../../delivery/signature.ts";
 import { formatDuration, parseDuration } from "../../runtime/config/duration.ts";
-import { type EndpointBody, endpointShape, newEndpointShape, pageOf } from "../answers.ts";
+import { pageOf } from "../answers.ts";
+import { type EndpointBody, endpointShape, newEndpointShape } from "../callback-answers.ts";
 import { eventType, id, pageQuery } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
 import type { HttpParts } from "../parts.ts";

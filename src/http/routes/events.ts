@@ -3,7 +3,7 @@ import { z } from "zod";
 import { InputError } from "../../core/errors.ts";
 import { parseEventId, publicEventId } from "../../delivery/public-id.ts";
 import { type FeedItem, type FeedPlace, findFeedEnd, readFeed } from "../../outbox/feed-store.ts";
-import { feedShape } from "../answers.ts";
+import { feedShape } from "../callback-answers.ts";
 import { pageQuery } from "../inputs.ts";
 import { type Route, route } from "../route.ts";
 
