@@ -23,6 +23,10 @@ const LOGS: readonly (readonly FetchedLog[])[] = [
   [log(USDT, TRANSFER_TOPIC, topicOf(alice), topicOf(bob))],
   [log(USDT, TRANSFER_TOPIC, topicOf(bob), topicOf(alice))],
   [log(USDT, hashOf("other")), log(USDT, TRANSFER_TOPIC, topicOf(bob), topicOf(alice))],
+  [
+    ...Array.from({ length: 9 }, () => log(USDT, hashOf("other"))),
+    log(USDT, TRANSFER_TOPIC, topicOf(bob), topicOf(alice)),
+  ],
   [log(NATIVE_LOG_ADDRESS, TRANSFER_TOPIC, topicOf(bob), topicOf(alice))],
   [log(USDT, TRANSFER_TOPIC), log(USDT)],
   [log(USDT, hashOf("approval"), topicOf(bob), topicOf(alice))],
@@ -61,7 +65,7 @@ describe("whether a transaction may concern somebody", () => {
       return extractTransfers(whole, nativeSource).transfers.map(({ to }) => to);
     });
 
-  it("is never denied where a transfer to them is found", () => {
+  it("D2: is never denied where a transfer to them is found, in whichever of its logs", () => {
     const cases = LOGS.flatMap(casesOf);
     let found = 0;
     for (const each of cases) {

@@ -21,7 +21,7 @@ let token: TestToken;
 let batcher: Address;
 let first: NodeProxy;
 let second: NodeProxy;
-/** Two token transfers in one transaction, and a native one. */
+/** Four token transfers in one transaction, and a native one. */
 let full: BlockHeader;
 let later: BlockHeader;
 const opened: ChainNodes[] = [];
@@ -44,10 +44,10 @@ beforeAll(async () => {
   const data = encodeFunctionData({ abi: tokenAbi, functionName: "approve", args: [batcher, 100n] });
   await chain.send({ to: token.address, data });
   await chain.mine();
-  await payTwice();
+  await payInBatch();
   await chain.sendEth(watched, 7n);
   full = await chain.mine();
-  await payTwice();
+  await payInBatch();
   later = await chain.mine();
 });
 afterEach(async () => {
@@ -59,9 +59,9 @@ afterAll(async () => {
   await chain.stop();
 });
 
-/** Two token transfers to the same address in one receipt: with either of them the bloom is the same. */
-async function payTwice(): Promise<void> {
-  const pay = [5n, 6n].map((value) => ({ token: token.address, to: watched, value }));
+/** Four token transfers to the same address in one receipt: with any of them the bloom is the same. */
+async function payInBatch(): Promise<void> {
+  const pay = [5n, 6n, 5n, 7n].map((value) => ({ token: token.address, to: watched, value }));
   const data = encodeFunctionData({ abi: batcherAbi, functionName: "pay", args: [pay] });
   await chain.send({ to: batcher, data });
 }
@@ -78,7 +78,7 @@ const otherRecipient = lies.changed((result) => {
   return { ...block, transactions };
 });
 
-/** A log more at the end of the block, as if the token had moved to the forger. */
+/** All of the block's tokens, as if they had moved to the forger. */
 const inventedLog = lies.changed((result) =>
   list(result).map((receipt) => {
     const logs = list(receipt["logs"]).map((log) => ({
@@ -91,6 +91,15 @@ const inventedLog = lies.changed((result) =>
   }),
 );
 
+/** The last log of each receipt once more. */
+const logAtTheEnd = lies.changed((result) =>
+  list(result).map((receipt) => {
+    const logs = list(receipt["logs"]);
+    const again = logs.slice(-1).map((log) => ({ ...log, logIndex: `0x${logs.length.toString(16)}` }));
+    return { ...receipt, logs: [...logs, ...again] };
+  }),
+);
+
 describe("a chain that proves its blocks", () => {
   it("is found out to do so, and its blocks are told as proved", async () => {
     const nodes = await open([first]);
@@ -100,6 +109,9 @@ describe("a chain that proves its blocks", () => {
 
   it.each([
     ["C2: a log left out", lies.dropLog(1), RECEIPTS],
+    ["C2, D2: a log beyond the second left out", lies.dropLog(2), RECEIPTS],
+    ["C2, D2: the last of many logs left out", lies.dropLog(3), RECEIPTS],
+    ["C12, D2: a log more, behind many", logAtTheEnd, RECEIPTS],
     ["C12: an invented recipient of value", otherRecipient, { methods: ["eth_getBlockByHash"] }],
     ["C12: an invented recipient of a token", inventedLog, RECEIPTS],
   ])("%s is refused, and another node's answer is taken", async (_what, lie, scope) => {
@@ -113,7 +125,7 @@ describe("a chain that proves its blocks", () => {
     const both = await openKnowing([first, second], events);
     const block = await both.blockByHash(full.hash);
     expect(block.verification).toEqual(ALL_PROVED);
-    expect(block.receipts.map(({ logs }) => logs.length)).toEqual([2, 0]);
+    expect(block.receipts.map(({ logs }) => logs.length)).toEqual([4, 0]);
     expect(block.transactions.map(({ to }) => to)).not.toContain(forger);
     expect(both.verification.state().alarm).toBeNull();
   });

@@ -49,6 +49,8 @@ test.each([
 test.each([
   ["through the block, one left out", [[0, 1], [], [3, 4]]],
   ["through the block, the first left out", [[1], [], [2]]],
+  ["through the block, one beyond the second left out", [[0, 1, 3, 4]]],
+  ["through the block, one beyond the second told twice", [[0, 1, 2, 2]]],
   ["anew in each receipt, one left out", [[0, 1], [], [0], [1]]],
   ["in both ways at once", [[0, 1], [2], [0]]],
   ["in both ways at once, the other way round", [[0, 1], [0], [3]]],
@@ -56,6 +58,19 @@ test.each([
   const { block, receipts } = blockOf(logIndexes);
   expect(() => checkReceipts(receipts, block)).toThrow(/logIndex does not agree/);
 });
+
+test.each([0, 1, 2, 3, 4])(
+  "C4, D2: refuses a log of another block or transaction as log %i of its receipt",
+  (position) => {
+    for (const changed of [{ blockHash: hash("c") }, { transactionHash: hash("c") }, { topics: ["0x12"] }]) {
+      const { block, receipts } = blockOf([[0, 1, 2, 3, 4]]);
+      expect(() => checkReceipts(receipts, block)).not.toThrow();
+      const [receipt] = receipts as { logs: object[] }[];
+      const logs = receipt?.logs.map((log, index) => (index === position ? { ...log, ...changed } : log));
+      expect(() => checkReceipts([{ ...receipt, logs }], block)).toThrow();
+    }
+  },
+);
 
 test("refuses receipts that outnumber the transactions, rather than overlook what the last one tells", () => {
   const { block, receipts } = blockOf([[0], [1]]);
