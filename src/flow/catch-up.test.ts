@@ -1,21 +1,19 @@
-/** Catching up on real nodes: reorgs on the way, and two chains of which one is far behind. */
+/** Reorgs while the follower catches up, settles and starts again, on real nodes. `far-behind.test.ts` has two chains. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BlockHeader } from "../core/chain.ts";
 import type { Deposit } from "../core/deposit.ts";
 import { isRetryable } from "../core/errors.ts";
-import { UNVERIFIED } from "../core/verification.ts";
 import { listDeposits } from "../deposits/deposit-list-store.ts";
 import { registerAddress } from "../merchants/address-store.ts";
-import type { FetchedBlock } from "../rpc/fetched-block.ts";
 import type { ChainConfig } from "../runtime/config/config.ts";
 import { getChainState } from "../scanner/chain-store.ts";
 import { type Anvil, startAnvil } from "../testing/anvil.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import { addressOf, assetOf, atDepth, CHAIN_ID, hashOf, MERCHANT_ID } from "../testing/factory.ts";
+import { addressOf, assetOf, atDepth, CHAIN_ID, MERCHANT_ID } from "../testing/factory.ts";
 import { type FollowerOptions, startFollower, type TestFollower } from "../testing/follower.ts";
 import * as lies from "../testing/lies.ts";
 import { type NodeProxy, startNodeProxy } from "../testing/node-proxy.ts";
-import { testNodes } from "../testing/nodes.ts";
+import { testChain } from "../testing/test-chain.ts";
 import { waitFor } from "../testing/wait-for.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 
@@ -43,40 +41,20 @@ afterEach(async () => {
   await anvil.stop();
 });
 
-function chainAt(url: string, given: Partial<ChainConfig> = {}): ChainConfig {
-  const id = given.id ?? CHAIN_ID;
-  const policy = [{ upToBaseUnits: null, credit: atDepth(3), unlock: atDepth(7) }];
-  return {
-    id,
-    name: `chain ${id}`,
-    nodes: [{ url, wsUrl: null, maxConcurrency: null }],
-    startBlock: 0n,
-    blockTimeMs: 1_000,
-    pollIntervalMs: 20,
-    reorgWindow: 64,
-    fetchConcurrency: 4,
-    fetchThreads: 0,
-    backfill: "auto",
-    internal: "none",
-    nativeSource: "value",
-    verification: "none",
-    witnesses: 1,
-    mempool: false,
-    ownWallets: [],
-    assets: [assetOf({ chainId: id, policy })],
-    ...given,
-  };
-}
+const policy = [{ upToBaseUnits: null, credit: atDepth(3), unlock: atDepth(7) }];
 
-async function follow(chain: ChainConfig, options: Partial<FollowerOptions> = {}): Promise<TestFollower> {
+async function follow(
+  more: Partial<ChainConfig> = {},
+  options: Partial<FollowerOptions> = {},
+): Promise<TestFollower> {
+  const chain = testChain([proxy.url], { verification: "none", assets: [assetOf({ policy })], ...more });
   const follower = await startFollower(test, { chain, ...options });
   stops.push(follower.stop);
   return follower;
 }
 
-const stateOf = (chainId = CHAIN_ID) => getChainState(test.database, chainId);
 const cursorAt = (header: BlockHeader | undefined) =>
-  waitFor(async () => (await stateOf()).cursorHash === header?.hash, PATIENCE);
+  waitFor(async () => (await getChainState(test.database, CHAIN_ID)).cursorHash === header?.hash, PATIENCE);
 const deposits = async () =>
   (await listDeposits(test.database, { merchantId: MERCHANT_ID, limit: 100 })).map((each) => each.deposit);
 const isCredited = ({ status }: Deposit) => status === "credited" || status === "unlocked";
@@ -108,7 +86,7 @@ describe("a reorg", { timeout: 90_000 }, () => {
           : lies.truth(call);
     proxy.lie(isFull(true), { methods: ["eth_getBlockByNumber"] });
     // It may end at blocks of two branches, and is started again.
-    await follow(chainAt(proxy.url, { fetchConcurrency: 1 }));
+    await follow({ fetchConcurrency: 1 });
     await waitFor(() => winner.length > 0, PATIENCE);
     await cursorAt(winner.at(-1));
     await waitFor(async () => (await deposits())[0]?.status === "unlocked", PATIENCE);
@@ -139,7 +117,7 @@ describe("a reorg", { timeout: 90_000 }, () => {
       isOver = true;
       await settling;
     });
-    await follow(chainAt(proxy.url), { settleNow: async () => undefined });
+    await follow({}, { settleNow: async () => undefined });
     let branch: BlockHeader[] = [];
     for (let flip = 0; flip < 4; flip++) {
       const transactions = flip % 2 === 0 ? payments : payments.slice(0, 6);
@@ -158,85 +136,15 @@ describe("a reorg", { timeout: 90_000 }, () => {
     const payment = await anvil.sign({ to: alice, valueWei: ETHER });
     const point = await anvil.forkPoint();
     const before = await anvil.mineBranch(point, [{ transactions: [payment] }, ...empty(4)]);
-    const first = await follow(chainAt(proxy.url));
+    const first = await follow();
     await cursorAt(before.at(-1));
     await waitFor(async () => (await deposits())[0]?.status === "credited", PATIENCE);
     await first.stop();
     const winner = await anvil.mineBranch(point, [...empty(3), { transactions: [payment] }, ...empty(20)]);
-    await follow(chainAt(proxy.url));
+    await follow();
     await cursorAt(winner.at(-1));
     await waitFor(async () => (await deposits())[0]?.status === "unlocked", PATIENCE);
     expect(await deposits()).toMatchObject([{ blockNumber: 4n, blockHash: winner[3]?.hash }]);
     expect(await liveEntries()).toHaveLength(1);
-  });
-});
-
-const FAR_ID = 99_999;
-const FAR_HEAD = 1_000_000n;
-
-function farHeader(number: bigint): BlockHeader {
-  const timestamp = 1_700_000_000 + Number(number);
-  return { number, hash: hashOf(`far ${number}`), parentHash: hashOf(`far ${number - 1n}`), timestamp };
-}
-
-/** A node a million blocks ahead, whose blocks are there as fast as they can be taken. */
-function farNodes() {
-  const nodes = testNodes([proxy.url], { chainId: FAR_ID });
-  const block = async (number: bigint): Promise<FetchedBlock> => ({
-    header: farHeader(number),
-    verification: UNVERIFIED,
-    transactions: [],
-    receipts: [],
-    withdrawals: [],
-    traces: null,
-  });
-  const headerByNumber = async (number: bigint) => farHeader(number);
-  const head = async () => farHeader(FAR_HEAD);
-  return {
-    ...nodes,
-    head,
-    tag: head,
-    headerByNumber,
-    backfill: { ...nodes.backfill, head, headerByNumber, blockByNumber: block },
-  };
-}
-
-describe("a chain far behind", { timeout: 90_000 }, () => {
-  it("H8: a million blocks behind does not starve another chain at its head", async () => {
-    let farBatches = 0;
-    await follow(chainAt("http://127.0.0.1:1", { id: FAR_ID }), {
-      nodes: farNodes(),
-      onIngested: () => void farBatches++,
-    });
-    await follow(chainAt(proxy.url));
-    await cursorAt(await anvil.head());
-    const waits: number[] = [];
-    for (let block = 0; block < 10; block++) {
-      await anvil.sendEth(alice, ETHER);
-      const from = farBatches;
-      const head = await anvil.mine(1);
-      await cursorAt(head);
-      waits.push(farBatches - from);
-    }
-    expect((await stateOf(FAR_ID)).cursorNumber).toBeLessThan(FAR_HEAD);
-    expect(farBatches).toBeGreaterThan(10);
-    // One look at the head is some ten turns of the database; so is a batch. A chain that starved would wait for all.
-    expect(waits.sort((a, b) => a - b)[5]).toBeLessThan(40);
-    expect(await deposits()).toHaveLength(10);
-  });
-
-  it("H8: tells how far it is, and lets the other know its head meanwhile", async () => {
-    const seen: number[] = [];
-    await follow(chainAt("http://127.0.0.1:1", { id: FAR_ID }), {
-      nodes: farNodes(),
-      onCatchUp: ({ done, total }) => {
-        expect(total).toBe(Number(FAR_HEAD));
-        seen.push(done);
-      },
-    });
-    await waitFor(() => seen.length > 5, PATIENCE);
-    const state = await stateOf(FAR_ID);
-    expect(state).toMatchObject({ headNumber: FAR_HEAD, behindFrom: 0n, behindSince: expect.any(Date) });
-    expect(seen).toEqual([...seen].sort((a, b) => a - b));
   });
 });
