@@ -43,6 +43,7 @@ export async function listen(parts: ListenParts, closing: Closing): Promise<stri
     chainIds: config.chains.map((chain) => chain.id),
     allowPrivateTargets: config.callbacks.allowPrivateTargets,
     firstDelayMs: config.callbacks.scheduleMs[0] ?? 0,
+    deliverer: () => readinessParts.deliverer(),
     random: systemRandom,
     readiness: () => readReadiness(readinessParts),
   });

@@ -1,6 +1,8 @@
 /** How every part of this process is, for `/readyz`. */
+import { callbackNotes, callbacksReadiness } from "./app-callbacks.ts";
 import { coerceError, DepositdError } from "./core/errors.ts";
 import type { Database } from "./db/database.ts";
+import type { DelivererHealth } from "./flow/deliver-callbacks.ts";
 import { finalityWarnings } from "./flow/finality-warnings.ts";
 import type { LoadProgress } from "./flow/watch-addresses.ts";
 import { chainNotes } from "./http/chain-notes.ts";
@@ -21,6 +23,8 @@ export interface ReadinessParts {
   /** How far the watched addresses are loaded, while they are: no chain is followed before. */
   loadProgress(): LoadProgress | null;
   senderLists(): readonly SenderListState[];
+  /** `null`: this process delivers nothing, or not yet. */
+  deliverer(): DelivererHealth | null;
   nodesOf(chainId: number): readonly NodeStatus[];
   workers(): readonly WorkerHealth[];
   /** Milliseconds since 1970. */
@@ -40,9 +44,19 @@ export async function readReadiness(parts: ReadinessParts): Promise<Readiness> {
   });
   const workers = parts.workers().map((worker) => ({ name: worker.name, ...workerProblem(worker) }));
   const starting: PartReadiness = startProblem === null ? database : { ready: false, problem: startProblem };
-  const all: readonly PartReadiness[] = [starting, queue, ...chains, ...workers];
-  const notes = parts.senderLists().flatMap(listNote);
-  return { ready: all.every((part) => part.ready), database: starting, queue, chains, workers, notes };
+  const deliverer = parts.deliverer();
+  const callbacks = callbacksReadiness(deliverer);
+  const all: readonly PartReadiness[] = [starting, queue, ...chains, callbacks, ...workers];
+  const notes = [...parts.senderLists().flatMap(listNote), ...callbackNotes(deliverer)];
+  return {
+    ready: all.every((part) => part.ready),
+    database: starting,
+    queue,
+    chains,
+    callbacks,
+    workers,
+    notes,
+  };
 }
 
 /** What was read before goes on holding deposits, so the process is ready all the same. */

@@ -108,6 +108,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   const state: StartState = {
     problem: "It is starting",
     queue: undefined,
+    deliverer: undefined,
     fourEyes: () => config.review.fourEyes,
     wakeDeliverer: async () => undefined,
   };
@@ -119,6 +120,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
     pingQueue: async () => state.queue?.ping(),
     loadProgress: addresses.progress,
     senderLists: senderLists.states,
+    deliverer: () => state.deliverer?.health() ?? null,
     nodesOf: (chainId) => nodesOf.get(chainId)?.nodes() ?? [],
     workers: () => supervisor.health(),
     now: clock.now,
@@ -170,7 +172,8 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
     clientCertificate,
     senderLists,
   };
-  const { workers, wakers } = buildWorkers(built);
+  const { workers, wakers, deliverer } = buildWorkers(built);
+  state.deliverer = deliverer;
   const reloads = reloadWorker({
     ...base,
     live,
@@ -191,6 +194,7 @@ interface StartState {
   /** What keeps the daemon from its work; `null` when nothing does. */
   problem: string | null;
   queue: Queue | undefined;
+  deliverer: Deliverer | undefined;
   wakeDeliverer: () => Promise<void>;
   fourEyes: () => boolean;
 }
@@ -206,7 +210,11 @@ interface BuildParts extends Omit<WorkerParts, "wakers"> {
   readonly senderLists: SenderLists;
 }
 
-function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } {
+function buildWorkers(parts: BuildParts): {
+  readonly workers: Worker[];
+  readonly wakers: Wakers;
+  readonly deliverer: Deliverer | undefined;
+} {
   const { config, database, queue, clock, logger, metrics, roles } = parts;
   const deliverer = roles.includes("deliver")
     ? createDeliverer({
@@ -242,7 +250,7 @@ function buildWorkers(parts: BuildParts): { workers: Worker[]; wakers: Wakers } 
     workers.push(senderListsWorker(parts), screeningWorker(workerParts));
   }
   if (deliverer !== undefined) workers.push(...deliverWorkers(workerParts, queue, deliverer));
-  return { workers, wakers };
+  return { workers, wakers, deliverer };
 }
 
 /** The pump itself, the queue's jobs that wake it, and replays that go on by themselves. */
@@ -251,6 +259,7 @@ function deliverWorkers(parts: WorkerParts, queue: Queue, deliverer: Deliverer):
   const replayParts = { ...parts, sweepIntervalMs: config.sweepIntervalMs, wakeDeliverer: deliverer.nudge };
   return [
     { name: "deliver", run: (signal) => deliverer.run(signal) },
+    { name: "watch secrets", run: (signal) => deliverer.watchSecrets(signal) },
     { name: "replay deliveries", run: (signal) => workReplays(replayParts, signal) },
     {
       name: "deliver jobs",

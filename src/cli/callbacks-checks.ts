@@ -13,21 +13,22 @@ export async function checkCallbacks(parts: {
   readonly config: Pick<Config, "callbacks">;
   readonly clock: Clock;
 }): Promise<Finding[]> {
-  return [...(await checkProxy(parts)), ...(await checkCertificate(parts))];
+  return [...(await checkProxy(parts, TIMEOUT_MS)), ...(await checkCertificate(parts))];
 }
 
 const TIMEOUT_MS = 10_000;
 /** No name under `.invalid` is anybody's (RFC 6761, 6.4): the proxy reaches nobody, and says so if it is well. */
 const NOBODY = { address: "depositd.invalid", port: 443 };
 
-async function checkProxy({
-  config: { callbacks },
-  clock,
-}: Parameters<typeof checkCallbacks>[0]): Promise<Finding[]> {
+/** Nothing where there is none. */
+export async function checkProxy(
+  { config: { callbacks }, clock }: Parameters<typeof checkCallbacks>[0],
+  timeoutMs: number,
+): Promise<Finding[]> {
   if (callbacks.proxyUrl === null) return [];
   const part = "egress proxy";
   const where = hideUrl(callbacks.proxyUrl);
-  const problem = await askProxy(callbacks.proxyUrl, clock);
+  const problem = await askProxy(callbacks.proxyUrl, clock, timeoutMs);
   if (problem === null) return [ok(part, `${where} answers`)];
   const isRefused = problem === "PROXY_407";
   const found = isRefused ? `${where} wants other credentials: ${problem}` : `${where}: ${problem}`;
@@ -38,7 +39,7 @@ async function checkProxy({
 }
 
 /** @returns what is wrong with it; `null`: it answers, if only with a refusal */
-async function askProxy(proxyUrl: string, clock: Clock): Promise<string | null> {
+async function askProxy(proxyUrl: string, clock: Clock, timeoutMs: number): Promise<string | null> {
   const done = new AbortController();
   const answered = new Promise<string | null>((resolve) => {
     const giveUp = openTunnel(
@@ -51,9 +52,9 @@ async function askProxy(proxyUrl: string, clock: Clock): Promise<string | null> 
         resolve(error === null ? null : problemOf(error));
       },
     );
-    void clock.sleep(TIMEOUT_MS, done.signal).then(() => {
+    void clock.sleep(timeoutMs, done.signal).then(() => {
       if (done.signal.aborted) return;
-      resolve(`no answer within ${TIMEOUT_MS / 1_000} s`);
+      resolve(`no answer within ${timeoutMs / 1_000} s`);
       giveUp();
     });
   });

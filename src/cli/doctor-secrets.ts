@@ -2,6 +2,7 @@
 import { coerceError } from "../core/errors.ts";
 import type { Sql } from "../db/database.ts";
 import { countSealed, type SealedCounts } from "../delivery/endpoint-secret-store.ts";
+import { SECRETS_ADVICE } from "../flow/watch-secrets.ts";
 import { findSecretKey, readOldSecretKeys } from "../runtime/config/secret-key.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { createSecretBox } from "../runtime/secret-box.ts";
@@ -32,9 +33,7 @@ export async function checkSealedSecrets(
 function findingOf(part: string, { total, old, lost }: SealedCounts): Finding {
   if (lost > 0) {
     const found = `Those of ${lost} of ${total} endpoints are sealed under another key: nothing can be sent to them`;
-    const advice =
-      "Set DEPOSITD_SECRET_KEY to the key of before, or name that in DEPOSITD_OLD_SECRET_KEYS. Their callbacks wait.";
-    return fail(part, found, advice);
+    return fail(part, found, `${SECRETS_ADVICE} Their callbacks wait.`);
   }
   if (old === 0) return ok(part, `Those of ${total} endpoints are sealed under this key`);
   const found = `Those of ${old} of ${total} endpoints are sealed under an old key`;

@@ -2,7 +2,7 @@
 import { coerceError, DepositdError } from "../core/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
-import { type AttemptOutcome, NO_PHASES } from "./attempt-outcome.ts";
+import { type AttemptOutcome, NO_PHASES, SECRET_KEY_WRONG } from "./attempt-outcome.ts";
 import { callbackRequest, type RequestOpeners } from "./callback-request.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
 import type { CallbackRequest, Egress } from "./egress.ts";
@@ -34,7 +34,9 @@ export function attemptDelivery(
 
 /** We cannot sign with what we have. That is ours to mend, and uses none of the endpoint's attempts. */
 function notTried(logger: Logger, claim: ClaimedDelivery, error: Error): AttemptOutcome {
-  logger.error("Failed to sign a callback", { error, endpoint_id: claim.endpointId });
+  // Of secrets that cannot be opened there is one line for all of them: see watch-secrets.
+  if (!(error instanceof DepositdError && error.code === SECRET_KEY_WRONG))
+    logger.error("Failed to sign a callback", { error, endpoint_id: claim.endpointId });
   return {
     httpStatus: null,
     error: "local",
@@ -46,7 +48,10 @@ function notTried(logger: Logger, claim: ClaimedDelivery, error: Error): Attempt
   };
 }
 
-/** Everything about an attempt in one line, but for secret, path and query: a token may be in those. */
+/**
+ * Everything about an attempt in one line, but for secret, path and query: a token may be in those. What never got as
+ * far as the endpoint, for the proxy or the secret key, is told once for all of them, and here to a debug log only.
+ */
 export function logAttempt(
   logger: Logger,
   claim: ClaimedDelivery,
@@ -58,7 +63,7 @@ export function logAttempt(
   },
 ): void {
   const { decision, disablesEndpoint, pauseMs } = follows;
-  const level = decision.next === "failed" || disablesEndpoint ? "warn" : "info";
+  const level = levelOf(outcome, decision, disablesEndpoint);
   if (!logger.writes(level)) return;
   logger[level]("Attempted delivery", {
     delivery_id: publicDeliveryId(claim.deliveryId),
@@ -82,6 +87,11 @@ export function logAttempt(
     pauses_endpoint_ms: pauseMs,
     disables_endpoint: disablesEndpoint,
   });
+}
+
+function levelOf(outcome: AttemptOutcome, decision: Decision, disablesEndpoint: boolean) {
+  if (decision.next === "failed" || disablesEndpoint) return "warn";
+  return outcome.error === "proxy" || outcome.errorCode === SECRET_KEY_WRONG ? "debug" : "info";
 }
 
 const hosts = new Map<string, string | null>();

@@ -1,4 +1,5 @@
 /** What came of one attempt, in words that logs, metrics and merchants share. */
+import type { ErrorCode } from "../core/errors.ts";
 
 /**
  * Why an attempt failed:
@@ -45,6 +46,9 @@ export interface AttemptPhases {
 
 /** Of an attempt that was never begun. */
 export const NO_PHASES: AttemptPhases = { dnsMs: null, connectMs: null, tlsMs: null, firstByteMs: null };
+
+/** `errorCode` where nothing was sent, as the endpoint's secret cannot be opened. */
+export const SECRET_KEY_WRONG = "secret_key_wrong" satisfies ErrorCode;
 
 export interface AttemptOutcome {
   /** `null`: no answer came. */

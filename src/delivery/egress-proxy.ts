@@ -52,6 +52,7 @@ export function openTunnel(
     ? openTls({ ...place, servername: isIP(proxy.host) === 0 ? proxy.host : "", ALPNProtocols: ["http/1.1"] })
     : openSocket({ ...place, noDelay: true, keepAlive: true });
   let isDone = false;
+  let isConnected = false;
   let head = Buffer.alloc(0);
 
   function finish(error: Error | null): void {
@@ -80,9 +81,12 @@ export function openTunnel(
   }
 
   // Stays for the socket's life: an error between two owners would end the process.
-  socket.on("error", (error) => finish(proxyError("broke the connection", undefined, error)));
+  socket.on("error", (error) =>
+    finish(proxyError("broke the connection", isConnected ? "PROXY_CLOSED" : undefined, error)),
+  );
   socket.once("close", () => finish(proxyError("closed the connection", "PROXY_CLOSED")));
   socket.once(proxy.isTls ? "secureConnect" : "connect", () => {
+    isConnected = true;
     onConnected();
     socket.on("data", take);
     socket.write(connectRequest(proxy, target));
@@ -91,6 +95,16 @@ export function openTunnel(
 }
 
 const MAX_HEAD_BYTES = 16_384;
+
+/**
+ * Whether it was there, and would not lead to this address: its answer may be about the address alone (a port or a host
+ * that its rules do not allow; some say even that with 407), so nothing follows from it for the others.
+ *
+ * @param errorCode of an attempt whose error is `proxy`
+ */
+export function isRefusal(errorCode: string | null): boolean {
+  return errorCode === "PROXY_CLOSED" || /^PROXY_\d{3}$/.test(errorCode ?? "");
+}
 
 function connectRequest({ authorization }: EgressProxy, target: { address: string; port: number }): string {
   const host = isIPv6(target.address) ? `[${target.address}]` : target.address;

@@ -107,6 +107,8 @@ export interface SealedCounts {
   readonly old: number;
   /** Of those: with something that cannot be opened, so that nothing can be sent to them. */
   readonly lost: number;
+  /** What those are sealed under that none of the keys at hand is: ids of keys, as the box writes them. */
+  readonly lostKeyIds: readonly string[];
 }
 
 /** How endpoints' secrets are sealed, seen from these keys. */
@@ -118,21 +120,28 @@ export async function countSealed(sql: Sql, secretBox: SecretBox): Promise<Seale
   const sealed = rows.map(({ secret, previous_secret, headers }) =>
     [secret, previous_secret, headers].filter((each) => each !== null),
   );
+  const errors = sealed.map((each) => each.map((one) => openError(secretBox, one)).filter(isError));
+  const keyIds = errors.flat().map(({ facts }) => facts["sealedUnderKeyId"]);
   return {
     total: rows.length,
-    old: sealed.filter(
-      (each) => !each.every(secretBox.isCurrent) && each.every((one) => canOpen(secretBox, one)),
-    ).length,
-    lost: sealed.filter((each) => !each.every((one) => canOpen(secretBox, one))).length,
+    old: sealed.filter((each, index) => errors[index]?.length === 0 && !each.every(secretBox.isCurrent))
+      .length,
+    lost: errors.filter((each) => each.length > 0).length,
+    lostKeyIds: [...new Set(keyIds.filter((id) => typeof id === "string"))],
   };
 }
 
-function canOpen(secretBox: SecretBox, sealed: Buffer): boolean {
+/** Why it cannot be opened; `null`: it can. */
+function openError(secretBox: SecretBox, sealed: Buffer): FatalError | null {
   try {
     secretBox.open(sealed);
-    return true;
+    return null;
   } catch (rawError) {
-    if (rawError instanceof FatalError) return false;
+    if (rawError instanceof FatalError) return rawError;
     throw rawError;
   }
+}
+
+function isError(error: FatalError | null): error is FatalError {
+  return error !== null;
 }

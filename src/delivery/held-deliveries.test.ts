@@ -231,4 +231,24 @@ describe("held deliveries", () => {
     for (const claim of begun) held.end(claim, OK);
     expect(held.begin()).toBe(undefined);
   });
+
+  it("sets an endpoint aside whatever comes of its attempts under way, and admits it with one at a time", () => {
+    const held = createHeldDeliveries(8);
+    held.add([...claims("end_a", 5), ...claims("end_b", 1)]);
+    const underWay = beginAll(held).filter(({ endpointId }) => endpointId === "end_a");
+    expect(underWay).toHaveLength(2);
+    expect(held.setAside("end_a")).toHaveLength(3);
+    for (const [index, claim] of underWay.entries()) held.end(claim, index === 0 ? OK : TIMED_OUT);
+    held.reopen();
+    held.takePaused("end_a");
+    held.forget();
+    expect(held.roomByEndpoint().get("end_a")).toBe(0);
+    held.add(claims("end_a", 3));
+    expect(beginAll(held)).toEqual([]);
+    held.admit("end_a");
+    const [probe, ...more] = beginAll(held);
+    expect(more).toEqual([]);
+    if (probe !== undefined) held.end(probe, OK);
+    expect(beginAll(held)).toHaveLength(2);
+  });
 });

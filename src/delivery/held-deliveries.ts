@@ -9,15 +9,15 @@
  * answered, a timeout halves it: the endpoint is well, and slow at this one.
  *
  * For an endpoint whose window has grown and that answers quickly, several windows full are claimed ahead, as a claim
- * costs the database much the same for one delivery as for a hundred. What is held for an endpoint that hangs or is
- * paused is handed back, so nothing waits here for longer than one attempt may take.
+ * costs the database much the same for one delivery as for a hundred. What is held for an endpoint that hangs, is
+ * paused or is set aside is handed back, so nothing waits here for longer than one attempt may take.
  */
 import type { AttemptOutcome } from "./attempt-outcome.ts";
 import type { ClaimedDelivery } from "./claim-store.ts";
 
 const INITIAL_WINDOW = 2;
 const SMALLEST_WINDOW = 1;
-/** A probe failed, and the pause that follows from it is not written yet: no other may begin before it is. */
+/** A probe failed, and the pause that follows from it is not written yet; or it is set aside. No other may begin. */
 const CLOSED = 0;
 /** How many windows full are held at most, those under way included. */
 const AHEAD = 4;
@@ -35,6 +35,10 @@ export interface HeldDeliveries {
   reopen(): void;
   /** The endpoint is paused: what is held for it and not under way is held no more. */
   takePaused(endpointId: string): ClaimedDelivery[];
+  /** The same, and no more of it is claimed or begun until it is admitted again. */
+  setAside(endpointId: string): ClaimedDelivery[];
+  /** With one attempt at a time, until one succeeds. */
+  admit(endpointId: string): void;
   /** Everything that is not under way; it is held no more. */
   takeWaiting(): ClaimedDelivery[];
   readonly underWay: number;
@@ -72,6 +76,8 @@ interface EndpointQueue {
   answered: number;
   /** Whether it is in the line of those that may begin one. */
   isInLine: boolean;
+  /** Its window is closed until it is admitted again, whatever comes of attempts under way. */
+  isAside: boolean;
 }
 
 /** @param concurrency attempts under way at once in this process, over all endpoints */
@@ -95,6 +101,7 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
         isQuick: true,
         answered: 0,
         isInLine: false,
+        isAside: false,
       };
       queues.set(endpointId, queue);
     }
@@ -144,7 +151,7 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
     add: (claims) => {
       for (const claim of claims) {
         const queue = queueOf(claim.endpointId);
-        if (claim.isProbe) queue.window = SMALLEST_WINDOW;
+        if (claim.isProbe && !queue.isAside) queue.window = SMALLEST_WINDOW;
         queue.waiting.push(claim);
         waiting += 1;
         lineUp(queue);
@@ -182,14 +189,14 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
       }
       if (outcome.error === null && isInUse) queue.window = Math.min(largestWindow, queue.window + 1);
       const handedBack = outcome.error === "timeout" ? shrink(queue, answersOthers) : [];
-      if (claim.isProbe && outcome.error !== null) queue.window = CLOSED;
+      if (queue.isAside || (claim.isProbe && outcome.error !== null)) queue.window = CLOSED;
       lineUp(queue);
       return { wasFull, answersOthers, handedBack };
     },
 
     reopen: () => {
       for (const queue of queues.values()) {
-        if (queue.window !== CLOSED) continue;
+        if (queue.window !== CLOSED || queue.isAside) continue;
         queue.window = SMALLEST_WINDOW;
         lineUp(queue);
       }
@@ -197,7 +204,24 @@ export function createHeldDeliveries(concurrency: number): HeldDeliveries {
 
     takePaused: (endpointId) => {
       const queue = queues.get(endpointId);
-      return queue === undefined ? [] : shrink(queue, false);
+      if (queue === undefined) return [];
+      const taken = shrink(queue, false);
+      if (queue.isAside) queue.window = CLOSED;
+      return taken;
+    },
+
+    setAside: (endpointId) => {
+      const queue = queueOf(endpointId);
+      queue.isAside = true;
+      queue.window = CLOSED;
+      return takeFrom(queue);
+    },
+
+    admit: (endpointId) => {
+      const queue = queueOf(endpointId);
+      queue.isAside = false;
+      queue.window = SMALLEST_WINDOW;
+      lineUp(queue);
     },
 
     takeWaiting: () => [...queues.values()].flatMap(takeFrom),

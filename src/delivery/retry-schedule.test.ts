@@ -83,6 +83,8 @@ describe("decide", () => {
   it("does not count what this machine could not even try", () => {
     const local = outcome({ httpStatus: null, error: "local" });
     expect(decide(local, SCHEDULE.length, SCHEDULE, 0.5)).toEqual({ next: "postpone", waitMs: 10 * SECOND });
+    const byProxy = outcome({ httpStatus: null, error: "proxy" });
+    expect(decide(byProxy, SCHEDULE.length, SCHEDULE, 0.5)).toEqual({ next: "postpone", waitMs: 0 });
   });
 
   it("G3: a 410 disables the endpoint, nothing else does", () => {

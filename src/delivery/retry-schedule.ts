@@ -41,8 +41,9 @@ export function decide(
   fraction: number,
 ): Decision {
   if (outcome.error === null) return { next: "delivered" };
-  if (outcome.error === "local" || outcome.error === "proxy")
-    return { next: "postpone", waitMs: jittered(POSTPONE_MS, fraction) };
+  // What is held up by the proxy waits for the proxy (see proxy-gate, endpoints-aside), and goes out once it is back.
+  if (outcome.error === "proxy") return { next: "postpone", waitMs: 0 };
+  if (outcome.error === "local") return { next: "postpone", waitMs: jittered(POSTPONE_MS, fraction) };
   const scheduledMs = scheduleMs[failedBefore + 1];
   if (scheduledMs === undefined) return { next: "failed" };
   const leastMs = isOverloaded(outcome) ? Math.max(scheduledMs, OVERLOADED_WAIT_MS) : scheduledMs;

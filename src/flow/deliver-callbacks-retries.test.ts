@@ -1,6 +1,6 @@
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { countBacklog, listDeliveries } from "../delivery/delivery-list-store.ts";
+import { listDeliveries } from "../delivery/delivery-list-store.ts";
 import { beginReplay } from "../delivery/replay-batches.ts";
 import { orderReplay } from "../delivery/replay-store.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -8,7 +8,6 @@ import { systemRandom } from "../runtime/random.ts";
 import { insertDeliveries, insertEndpoint } from "../testing/callbacks.ts";
 import { createDelivererRig, type DelivererRig, TEST_CALLBACKS } from "../testing/deliverer.ts";
 import { MERCHANT_ID } from "../testing/factory.ts";
-import { startHttpProxy } from "../testing/http-proxy.ts";
 import { waitFor } from "../testing/wait-for.ts";
 
 let rig: DelivererRig;
@@ -174,28 +173,6 @@ describe("a callback that is not taken", () => {
     await rig.letTimePass();
     await by.drain();
     expect((await rig.onlyDelivery()).delivery.state).toBe("failed");
-  });
-
-  it("uses up no attempt while the egress proxy is away, and delivers through it when it is back", async () => {
-    const merchant = await rig.sink();
-    await insertEndpoint(rig.database, merchant.url);
-    await insertDeliveries(rig.database, ["end_test"], 3);
-    const proxy = await startHttpProxy();
-    rig.afterwards(() => proxy.close());
-    proxy.refuse("407 Proxy Authentication Required");
-    const by = rig.deliverer({}, { proxyUrl: proxy.url.replace("//", "//user:p%40ss@") });
-    await by.drain();
-    expect((await rig.onlyDelivery()).attempts).toEqual([]);
-    expect(await countBacklog(rig.database)).toMatchObject({ waiting: 3 });
-    expect(await rig.database.query("SELECT failures, paused_until FROM endpoints")).toEqual([
-      { failures: 0, paused_until: null },
-    ]);
-    proxy.refuse(null);
-    await rig.letTimePass();
-    await by.drain();
-    expect(await rig.states("end_test")).toEqual({ delivered: 3 });
-    expect(proxy.asked).toContain(`127.0.0.1:${merchant.port}`);
-    expect(proxy.authorizations).toContain(`Basic ${Buffer.from("user:p@ss").toString("base64")}`);
   });
 
   it("tells when the next retry is due", async () => {

@@ -17,13 +17,18 @@ import {
 } from "../delivery/delivery-store.ts";
 import { createEgress, type Egress, type EgressOptions } from "../delivery/egress.ts";
 import { readProxyUrl } from "../delivery/egress-proxy.ts";
+import type { SealedCounts } from "../delivery/endpoint-secret-store.ts";
+import { createEndpointsAside } from "../delivery/endpoints-aside.ts";
+import { createProxyGate, type ProxyAway } from "../delivery/proxy-gate.ts";
 import type { Decision } from "../delivery/retry-schedule.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { CallbacksConfig } from "../runtime/config/config.ts";
+import { hideUrl } from "../runtime/config/hide-url.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { Random } from "../runtime/random.ts";
 import type { SecretBox } from "../runtime/secret-box.ts";
 import { createDeliveryPump } from "./delivery-pump.ts";
+import { createSecretsWatch } from "./watch-secrets.ts";
 
 export interface DelivererParts {
   readonly database: Database;
@@ -60,13 +65,33 @@ export interface Deliverer {
   drain(): Promise<void>;
   /** Sweeps until the signal aborts, then stops for good. Never rejects. */
   run(signal: AbortSignal): Promise<void>;
+  /** Looks whether the secrets of endpoints can be opened, until the signal aborts. @throws what the database throws */
+  watchSecrets(signal: AbortSignal): Promise<void>;
+  health(): DelivererHealth;
+}
+
+/** What holds callbacks up that is not their endpoints'. */
+export interface DelivererHealth {
+  /** Host and port of the egress proxy; `null`: there is none. */
+  readonly proxy: string | null;
+  /** `null` while it is not away. */
+  readonly proxyAway: ProxyAway | null;
+  /** Endpoints that the proxy refuses though it is there. */
+  readonly refusedCount: number;
+  /** How many endpoints' secrets can be opened; `null` before the first look. */
+  readonly secrets: SealedCounts | null;
 }
 
 const DELETED_BATCH = 10_000;
 
 export function createDeliverer(parts: DelivererParts): Deliverer {
   const egress = parts.egress ?? createEgress(egressOptions(parts));
-  const pump = createDeliveryPump({ ...parts, egress });
+  const { proxyUrl } = parts.callbacks();
+  const proxy = proxyUrl === null ? null : hideUrl(proxyUrl);
+  const gate = createProxyGate({ ...parts, proxy });
+  const aside = createEndpointsAside({ ...parts, proxy });
+  const secrets = createSecretsWatch({ ...parts, sql: parts.database });
+  const pump = createDeliveryPump({ ...parts, egress, gate, aside, onUnopened: secrets.lookSoon });
 
   async function sweep(): Promise<void> {
     pump.nudge();
@@ -93,6 +118,13 @@ export function createDeliverer(parts: DelivererParts): Deliverer {
       }
       await pump.stop(parts.shutdownGraceMs);
     },
+    watchSecrets: secrets.run,
+    health: () => ({
+      proxy,
+      proxyAway: gate.away,
+      refusedCount: aside.count("proxy"),
+      secrets: secrets.counts,
+    }),
   };
 }
 

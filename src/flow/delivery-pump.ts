@@ -3,6 +3,7 @@
  *
  *   at rest  → a nudge → pumping
  *   pumping  → nothing due, nothing under way, nothing to record → at rest
+ *            → the egress proxy is away: what is held is handed back → at rest until it is time for a probe
  *   stopping → no claims; attempts under way may end within the grace, then they are cut off and handed back
  *
  * Claims and records overlap with attempts: neither waits for the other, and each gathers what comes meanwhile.
@@ -15,9 +16,11 @@ import { createRequestOpeners } from "../delivery/callback-request.ts";
 import { type ClaimedDelivery, type Claims, claimDeliveries } from "../delivery/claim-store.ts";
 import { nextAttemptInMs } from "../delivery/delivery-store.ts";
 import type { Egress } from "../delivery/egress.ts";
+import type { EndpointsAside } from "../delivery/endpoints-aside.ts";
 import { createHeldDeliveries } from "../delivery/held-deliveries.ts";
 import { createOutcomeRecorder } from "../delivery/outcome-recorder.ts";
 import type { RecordedAttempt, RecordResult } from "../delivery/outcome-store.ts";
+import type { ProxyGate } from "../delivery/proxy-gate.ts";
 import { type Decision, decide, disablesEndpoint } from "../delivery/retry-schedule.ts";
 import type { DelivererParts } from "./deliver-callbacks.ts";
 import { recordAttempts } from "./record-attempts.ts";
@@ -46,8 +49,16 @@ const MOST_UNRECORDED = 2_000;
 const GRACE_FOR_ATTEMPTS = 0.7;
 const GRACE_FOR_RECORDS = 0.2;
 
-export function createDeliveryPump(parts: DelivererParts & { readonly egress: Egress }): DeliveryPump {
-  const { clock, database, egress, logger } = parts;
+export interface DeliveryPumpParts extends DelivererParts {
+  readonly egress: Egress;
+  readonly gate: ProxyGate;
+  readonly aside: EndpointsAside;
+  /** Some endpoint's secret could not be opened. */
+  readonly onUnopened: () => void;
+}
+
+export function createDeliveryPump(parts: DeliveryPumpParts): DeliveryPump {
+  const { clock, database, egress, logger, gate, aside } = parts;
   const { concurrency } = parts.callbacks();
   const held = createHeldDeliveries(concurrency);
   const record = (attempts: readonly RecordedAttempt[]) =>
@@ -75,7 +86,7 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   let wake: () => void = () => undefined;
 
   function nudge(): void {
-    if (stopping.signal.aborted) return;
+    if (stopping.signal.aborted || !mayBegin()) return;
     wantsClaim = true;
     wake();
     pumping ??= pump().finally(() => {
@@ -86,7 +97,7 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
   }
 
   async function pump(): Promise<void> {
-    while (wantsClaim || held.underWay + held.waiting + recorder.size > 0) {
+    while ((wantsClaim && mayBegin()) || held.underWay + held.waiting + recorder.size > 0) {
       if (wantsClaim && mayClaim()) await claim();
       else await change();
     }
@@ -101,8 +112,13 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
     });
   }
 
+  function mayBegin(): boolean {
+    return gate.isOpen || gate.mayProbe;
+  }
+
   function mayClaim(): boolean {
     return (
+      mayBegin() &&
       held.room > 0 &&
       held.countReady() <= READY_IN_ATTEMPTS * concurrency &&
       recorder.size <= MOST_UNRECORDED
@@ -111,7 +127,8 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
 
   async function claim(): Promise<void> {
     wantsClaim = false;
-    const limit = held.room;
+    for (const id of aside.takeDue()) held.admit(id);
+    const limit = gate.isOpen ? held.room : 1;
     try {
       const claims = await claimDeliveries(database, {
         limit,
@@ -137,26 +154,52 @@ export function createDeliveryPump(parts: DelivererParts & { readonly egress: Eg
     claimAfter = next ?? "";
     held.add(deliveries);
     beginAttempts();
+    if (!gate.isOpen) handBack(held.takeWaiting());
   }
 
   /** Not within itself: what ends at once, however much of it, is followed by the loop that is running. */
   function beginAttempts(): void {
     if (isBeginning || stopping.signal.aborted) return;
     isBeginning = true;
-    for (let claimed = held.begin(); claimed !== undefined; claimed = held.begin()) attempt(claimed);
+    for (let claimed = next(); claimed !== undefined; claimed = next()) attempt(claimed);
     isBeginning = false;
+  }
+
+  function next(): ClaimedDelivery | undefined {
+    return mayBegin() ? held.begin() : undefined;
   }
 
   function attempt(claimed: ClaimedDelivery): void {
     const startedAt = clock.monotonic();
+    const isProbe = gate.begin();
     attemptDelivery(attemptParts, claimed, parts.callbacks().timeoutMs, (outcome) => {
       const { wasFull, answersOthers, handedBack } = held.end(claimed, outcome);
       handBack(handedBack);
       if (wasFull && !stopping.signal.aborted) wantsClaim = true;
+      noteOwnTrouble(claimed, outcome, isProbe);
       end(claimed, outcome, pauseAfter(outcome, answersOthers, parts.random.fraction()), startedAt);
       beginAttempts();
       if (wantsClaim && mayClaim()) wake();
     });
+  }
+
+  /** What keeps callbacks from going out and is not their endpoints': those that wait for it are handed back. */
+  function noteOwnTrouble(claimed: ClaimedDelivery, outcome: AttemptOutcome, isProbe: boolean): void {
+    const moved = gate.end(outcome, isProbe);
+    if (moved?.to === "closed") {
+      wantsClaim = false;
+      handBack(held.takeWaiting());
+      void clock.sleep(moved.waitMs, stopping.signal).then(() => {
+        gate.letProbe();
+        nudge();
+      });
+    } else if (moved?.to === "open") {
+      for (const id of aside.takeRefused()) held.admit(id);
+      wantsClaim = !stopping.signal.aborted;
+    }
+    const reason = aside.note(claimed.endpointId, outcome);
+    if (reason !== null) handBack(held.setAside(claimed.endpointId));
+    if (reason === "secret") parts.onUnopened();
   }
 
   function handBack(claims: readonly ClaimedDelivery[]): void {

@@ -2,6 +2,7 @@
 import { coerceError } from "../core/errors.ts";
 import { VERIFICATIONS } from "../core/verification.ts";
 import { countUnmeasured } from "../deposits/measure-store.ts";
+import type { DelivererHealth } from "../flow/deliver-callbacks.ts";
 import type { NodeStatus } from "../rpc/node-record.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import { countLiveRescans } from "../scanner/address-rescan-store.ts";
@@ -17,10 +18,11 @@ import {
 
 /** While the database is away the gauges vanish: an old value would look like a standing chain. */
 export async function readLiveGauges(
-  parts: Pick<HttpParts, "database" | "metrics" | "logger" | "nodes" | "clock">,
+  parts: Pick<HttpParts, "database" | "metrics" | "logger" | "nodes" | "deliverer" | "clock">,
 ): Promise<void> {
   const { database, metrics } = parts;
   for (const [chainId, nodes] of parts.nodes()) for (const node of nodes) setNode(metrics, chainId, node);
+  setDeliverer(metrics, parts.deliverer());
   const { unmeasuredDeposits } = metrics;
   const { chainHead, chainCursor, chainLag, chainHalted, addressRescans, seenPayments } = metrics;
   const { chainVerification, chainVerificationAlarm, chainWitnessed } = metrics;
@@ -79,6 +81,17 @@ function setNode(metrics: Metrics, chainId: number, node: NodeStatus): void {
   metrics.nodeRequests.set({ ...labels, purpose: "backfill" }, node.requests.backfillInFlight);
   if (node.latencyMs !== null) metrics.nodeLatencySeconds.set(labels, node.latencyMs / 1000);
   if (node.headNumber !== null) metrics.nodeHead.set(labels, Number(node.headNumber));
+}
+
+/** Nothing where it does not deliver; of a proxy nothing where there is none. */
+function setDeliverer(metrics: Metrics, deliverer: DelivererHealth | null): void {
+  if (deliverer === null) return;
+  const { proxy, proxyAway, refusedCount, secrets } = deliverer;
+  if (proxy !== null) {
+    metrics.egressProxyUp.set(proxyAway === null ? 1 : 0);
+    metrics.egressProxyRefused.set(refusedCount);
+  }
+  if (secrets !== null) metrics.endpointSecretsLost.set(secrets.lost);
 }
 
 type ChainState = Awaited<ReturnType<typeof listChainStates>>[number];

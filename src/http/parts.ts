@@ -1,5 +1,6 @@
 /** What the HTTP face is built of. */
 import type { Database } from "../db/database.ts";
+import type { DelivererHealth } from "../flow/deliver-callbacks.ts";
 import type { NodeStatus } from "../rpc/node-record.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { HttpConfig } from "../runtime/config/config.ts";
@@ -32,6 +33,8 @@ export interface HttpParts {
   readonly wakeDeliverer: () => Promise<void>;
   /** The nodes this process asks, by chain; empty where it follows none. */
   readonly nodes: () => Iterable<readonly [chainId: number, nodes: readonly NodeStatus[]]>;
+  /** What holds up this process's callbacks; `null` where it delivers none. */
+  readonly deliverer: () => DelivererHealth | null;
   /** How every part is. It should answer within a second or two; after five the server calls it not ready. */
   readonly readiness: () => Promise<Readiness>;
 }

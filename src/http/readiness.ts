@@ -7,6 +7,8 @@ export interface Readiness {
   readonly database: PartReadiness;
   readonly queue: PartReadiness;
   readonly chains: readonly ChainReadiness[];
+  /** What all callbacks of this process need: the egress proxy, the key of endpoints' secrets. Ready without the role. */
+  readonly callbacks: PartReadiness;
   readonly workers: readonly WorkerReadiness[];
   /** What a person should know though the process is ready, one sentence each. */
   readonly notes: readonly string[];

@@ -178,6 +178,18 @@ export function createMetrics() {
       "Callback endpoints that are enabled (and of those failing, paused) or disabled.",
       ["state"],
     ),
+    egressProxyUp: gauge(
+      "egress_proxy_up",
+      "0 while the egress proxy cannot be reached, so that callbacks wait.",
+    ),
+    egressProxyRefused: gauge(
+      "egress_proxy_refused_endpoints",
+      "Endpoints whose callbacks wait as the egress proxy, which is there, refuses them.",
+    ),
+    endpointSecretsLost: gauge(
+      "endpoint_secrets_lost",
+      "Endpoints whose secret cannot be opened with the keys at hand, so that their callbacks wait.",
+    ),
     deliveryAttempts: counter("delivery_attempts_total", "Attempts that ended, by outcome.", ["outcome"]),
     deliveryAttemptSeconds: histogram(
       "delivery_attempt_seconds",

@@ -25,6 +25,8 @@ export interface SecretBox {
   seal(plain: Buffer): Buffer;
   /** @throws {FatalError} `secret_key_wrong` when it was sealed under another key, or is damaged. */
   open(sealed: Buffer): Buffer;
+  /** Names the key that seals now: the first 8 hex digits of the SHA-256 of its bytes. */
+  readonly keyId: string;
   /** Whether it was sealed under the key that seals now. */
   isCurrent(sealed: Buffer): boolean;
 }
@@ -40,6 +42,7 @@ export function createSecretBox(key: Buffer, random: Random, oldKeys: readonly B
   return {
     seal: (plain) => seal(key, header, random.bytes(NONCE_BYTES), plain),
     open: (sealed) => open(keyByHeader.get(headerOfSealed(sealed)) ?? key, sealed),
+    keyId: header.subarray(1).toString("hex"),
     isCurrent: (sealed) => headerOfSealed(sealed) === header.toString("hex"),
   };
 }

@@ -49,6 +49,7 @@ export const READY: Readiness = {
   database: { ready: true, problem: null },
   queue: { ready: true, problem: null },
   chains: [],
+  callbacks: { ready: true, problem: null },
   workers: [],
   notes: [],
 };
@@ -74,6 +75,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
     metrics: createMetrics(),
     secretBox: createSecretBox(systemRandom.bytes(32), systemRandom),
     nodes: () => [],
+    deliverer: () => null,
     wakeDeliverer: async () => undefined,
     servesApi: true,
     readiness: async () => READY,

@@ -9,16 +9,22 @@ export interface TestProxy {
   readonly asked: readonly string[];
   /** `proxy-authorization` of each. */
   readonly authorizations: readonly (string | undefined)[];
-  /** From now on: a status line and headers in place of the tunnel; `"hang"` for none; `null` for tunnels. */
-  refuse(answer: string | null): void;
+  /**
+   * From now on: a status line and headers in place of the tunnel; `"hang"` for none; `null` for tunnels.
+   *
+   * @param target `address:port`, for that one alone
+   */
+  refuse(answer: string | null, target?: string): void;
   close(): Promise<void>;
 }
 
-export async function startHttpProxy(): Promise<TestProxy> {
+/** @param port 0: any that is free */
+export async function startHttpProxy(port = 0): Promise<TestProxy> {
   const asked: string[] = [];
   const authorizations: (string | undefined)[] = [];
   const sockets = new Set<Socket>();
   let refusal: string | null = null;
+  let refusedTarget: string | undefined;
   const keep = (socket: Socket) => {
     sockets.add(socket);
     socket.on("error", () => socket.destroy());
@@ -29,8 +35,9 @@ export async function startHttpProxy(): Promise<TestProxy> {
   server.on("connect", (request: IncomingMessage, client: Socket) => {
     asked.push(request.url ?? "");
     authorizations.push(request.headers["proxy-authorization"]);
-    if (refusal === "hang") return;
-    if (refusal !== null) {
+    const isRefused = refusedTarget === undefined || refusedTarget === request.url;
+    if (isRefused && refusal === "hang") return;
+    if (isRefused && refusal !== null) {
       client.end(`HTTP/1.1 ${refusal}\r\n\r\n`);
       return;
     }
@@ -43,14 +50,15 @@ export async function startHttpProxy(): Promise<TestProxy> {
       client.pipe(upstream);
     });
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
     authorizations,
-    refuse: (answer) => {
+    refuse: (answer, target) => {
       refusal = answer;
+      refusedTarget = target;
     },
     close: async () => {
       const closed = once(server, "close");

@@ -20,8 +20,11 @@ import type { Config } from "../../runtime/config/config.ts";
 import { countLiveRescans, type LiveRescans } from "../../scanner/address-rescan-store.ts";
 import { type ChainState, listChainStates } from "../../scanner/chain-store.ts";
 import { listReportedNodes, type ReportedNode } from "../../scanner/node-state-store.ts";
+import { checkProxy } from "../callbacks-checks.ts";
 import { catchUpPace, paceText } from "../catch-up-pace.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
+import type { Finding } from "../doctor-checks.ts";
+import { checkSealedSecrets } from "../doctor-secrets.ts";
 import { EXIT } from "../exit-code.ts";
 import { holdsText, readHolds } from "../hold-list.ts";
 import { setUp } from "../setup.ts";
@@ -31,12 +34,13 @@ import { withDatabase } from "../with-database.ts";
 /** Those that wait longest; `hold list` has all of them. */
 const SHOWN_HOLDS = 10;
 const SHOWN_ENDPOINTS = 10;
+/** A look at a proxy that does not answer holds up the rest. */
+const PROXY_TIMEOUT_MS = 2_000;
 
 export async function statusCommand(options: GlobalOptions): Promise<CommandResult> {
   const setup = await setUp(options);
-  const [chains, nodes, deposits, deliveries, endpoints, unwell, rescans, seen, holds] = await withDatabase(
-    setup,
-    (database) =>
+  const [chains, nodes, deposits, deliveries, endpoints, unwell, rescans, seen, holds, ...found] =
+    await withDatabase(setup, (database) =>
       Promise.all([
         listChainStates(database),
         listReportedNodes(database),
@@ -47,14 +51,18 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
         countLiveRescans(database),
         countSeenPayments(database),
         readHolds(database, SHOWN_HOLDS),
+        checkSealedSecrets(database, setup),
+        checkProxy({ config: setup.config, clock: systemClock }, PROXY_TIMEOUT_MS),
       ]),
-  );
+    );
+  const faults = found.flat().filter(({ level }) => level === "fail");
   const status = {
     chains: chains.map((chain) => chainStatus(chain, setup.config)),
     nodes: nodes.map(nodeStatus),
     deposits: deposits.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     seenPayments: seen.map((each) => ({ ...each, oldestDetectedAt: each.oldestDetectedAt.toISOString() })),
     deliveries: { ...deliveries, oldestCreatedAt: deliveries.oldestCreatedAt?.toISOString() ?? null },
+    callbackFaults: faults.map(({ part, found, advice }) => ({ part, found, advice })),
     endpoints,
     unwellEndpoints: unwell.map(endpointStatus),
     holds: holds.map(holdStatus),
@@ -67,6 +75,7 @@ export async function statusCommand(options: GlobalOptions): Promise<CommandResu
     ...(holds.length === 0 ? [] : [holdsText(holds)]),
     ...seenText(seen),
     deliveriesText(deliveries),
+    ...faults.map(faultText),
     endpointsText(endpoints),
     ...unwellText(unwell),
     ...rescansText(rescans),
@@ -200,6 +209,11 @@ function deliveriesText({ dueCount, waitingCount, oldestCreatedAt }: DeliveriesI
   if (dueCount + waitingCount === 0) return "No deliveries in flight.";
   const oldest = oldestCreatedAt === null ? "" : `, the oldest ${ago(oldestCreatedAt)}`;
   return `${dueCount} deliveries due, ${waitingCount} waiting for their next attempt${oldest}.`;
+}
+
+/** As seen from here, and as `doctor` says it: what keeps callbacks from going out. */
+function faultText({ part, found, advice }: Finding): string {
+  return `Callbacks wait: ${part}: ${found}. ${advice ?? ""}`.trimEnd();
 }
 
 /** Nothing where nobody asked for the past. */
