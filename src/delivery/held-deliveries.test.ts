@@ -238,11 +238,18 @@ describe("held deliveries", () => {
     const underWay = beginAll(held).filter(({ endpointId }) => endpointId === "end_a");
     expect(underWay).toHaveLength(2);
     expect(held.setAside("end_a")).toHaveLength(3);
-    for (const [index, claim] of underWay.entries()) held.end(claim, index === 0 ? OK : TIMED_OUT);
-    held.reopen();
-    held.takePaused("end_a");
-    held.forget();
-    expect(held.roomByEndpoint().get("end_a")).toBe(0);
+    const [first, second] = underWay;
+    const steps = [
+      () => first !== undefined && held.end(first, OK),
+      () => second !== undefined && held.end(second, TIMED_OUT),
+      held.reopen,
+      () => held.takePaused("end_a"),
+      held.forget,
+    ];
+    for (const step of steps) {
+      step();
+      expect(held.roomByEndpoint().get("end_a")).toBe(0);
+    }
     held.add(claims("end_a", 3));
     expect(beginAll(held)).toEqual([]);
     held.admit("end_a");

@@ -194,8 +194,8 @@ export function createDeliveryPump(parts: DeliveryPumpParts): DeliveryPump {
         nudge();
       });
     } else if (moved?.to === "open") {
+      // The claim of the probe was a full one, so another follows.
       for (const id of aside.takeRefused()) held.admit(id);
-      wantsClaim = !stopping.signal.aborted;
     }
     const reason = aside.note(claimed.endpointId, outcome);
     if (reason !== null) handBack(held.setAside(claimed.endpointId));
