@@ -169,6 +169,28 @@ describe("an egress proxy that is away", () => {
     await waitFor(isAllDelivered, { timeoutMs: 60_000 });
   });
 
+  it("hands back what is held for an endpoint whose tunnels still stand, and attempts no more of it", async () => {
+    const [standing] = await merchants(["end_a", "end_b"]);
+    const proxy = await proxyAt();
+    const sleep = (ms: number, signal?: AbortSignal) =>
+      systemClock.sleep(ms < SHORTEST_PROBE_WAIT_MS ? ms : 3_600_000, signal);
+    const callbacks = { proxyUrl: proxy.url, timeoutMs: 600_000 };
+    const by = rig.deliverer({ clock: { ...systemClock, sleep } }, callbacks);
+    // It has many attempts at once by then, and more claimed ahead.
+    standing?.answer((_request, count) => (count < 400 ? {} : { trouble: "hang" }));
+    await insertDeliveries(rig.database, ["end_a"], 800);
+    by.nudge();
+    const claimed = async () =>
+      (await rig.database.query("SELECT FROM due_deliveries WHERE claimed_until > now()")).length;
+    const underWay = () => (standing?.requests.length ?? 0) - 400;
+    await waitFor(async () => underWay() > 2 && (await claimed()) > underWay());
+    proxy.shutDoor();
+    await insertDeliveries(rig.database, ["end_b"]);
+    by.nudge();
+    await waitFor(() => by.health().proxyAway !== null);
+    await waitFor(async () => (await claimed()) === underWay());
+  });
+
   it("that refuses one endpoint's address holds up that one alone, and says so in one line", async () => {
     const [refused] = await merchants(["end_a", "end_b"]);
     await insertDeliveries(rig.database, ["end_a", "end_b"], 30);

@@ -15,6 +15,8 @@ export interface TestProxy {
    * @param target `address:port`, for that one alone
    */
   refuse(answer: string | null, target?: string): void;
+  /** Takes no new connection from now on; tunnels that stand go on. */
+  shutDoor(): void;
   close(): Promise<void>;
 }
 
@@ -60,8 +62,9 @@ export async function startHttpProxy(port = 0): Promise<TestProxy> {
       refusal = answer;
       refusedTarget = target;
     },
+    shutDoor: () => server.close(),
     close: async () => {
-      const closed = once(server, "close");
+      const closed = server.listening ? once(server, "close") : Promise.resolve();
       server.close();
       for (const socket of sockets) socket.destroy();
       await closed;
