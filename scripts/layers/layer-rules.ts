@@ -20,6 +20,7 @@ const STAGES = [
   "confirmations",
   "review",
   "ledger",
+  "orders",
   "outbox",
   "delivery",
   "audit",

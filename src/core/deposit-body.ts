@@ -59,7 +59,7 @@ export function depositBody(deposit: Deposit, cursorNumber: bigint): DepositBody
     reason: deposit.reason,
     merchantId: deposit.merchantId,
     userId: deposit.userId,
-    orderNo: null,
+    orderNo: deposit.orderNo,
     chainId: deposit.chainId,
     currency: deposit.currency,
     token: deposit.token === null ? null : checksumAddress(deposit.token),

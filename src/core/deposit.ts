@@ -105,6 +105,8 @@ export interface Deposit {
   readonly reason: string | null;
   readonly merchantId: string;
   readonly userId: string;
+  /** The order that its address was made for; `null`: none. */
+  readonly orderNo: string | null;
   readonly chainId: number;
   /** `null` when the token is not listed. */
   readonly assetId: number | null;

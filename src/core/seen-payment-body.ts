@@ -51,7 +51,7 @@ export function seenPaymentBody(seen: SeenPayment): SeenPaymentBody {
     reason: null,
     merchantId: seen.merchantId,
     userId: seen.userId,
-    orderNo: null,
+    orderNo: seen.orderNo,
     chainId: seen.chainId,
     currency: seen.currency,
     token: seen.token === null ? null : checksumAddress(seen.token),

@@ -56,6 +56,8 @@ export interface SeenPayment extends PendingTransfer {
   readonly status: SeenStatus;
   readonly merchantId: string;
   readonly userId: string;
+  /** The order that its address was made for; `null`: none. */
+  readonly orderNo: string | null;
   readonly chainId: number;
   readonly currency: string;
   readonly decimals: number;

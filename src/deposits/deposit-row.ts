@@ -6,7 +6,7 @@ import type { Verification } from "../core/verification.ts";
 
 /** Select it from `deposits d LEFT JOIN assets a ON a.id = d.asset_id` (or rows of the same shape as `d`). */
 export const DEPOSIT_COLUMNS = `
-  d.id, d.sequence, d.generation, d.status, d.reason, d.merchant_id, d.user_id, d.chain_id, d.asset_id,
+  d.id, d.sequence, d.generation, d.status, d.reason, d.merchant_id, d.user_id, d.order_no, d.chain_id, d.asset_id,
   a.currency, a.decimals, d.token, d.amount, d.from_address, d.to_address, d.sender, d.tx_hash, d.source,
   d.block_number, d.block_hash, d.block_time, d.verification, d.credit_at, d.unlock_at, d.detected_at,
   d.credited_at, d.unlocked_at, d.shortfall, d.event_amount, d.balance_nodes, d.measure_problem`;
@@ -19,6 +19,7 @@ export interface DepositRow {
   reason: string | null;
   merchant_id: string;
   user_id: string;
+  order_no: string | null;
   chain_id: bigint;
   asset_id: number | null;
   currency: string | null;
@@ -54,6 +55,7 @@ export function toDeposit(row: DepositRow): Deposit {
     reason: row.reason,
     merchantId: row.merchant_id,
     userId: row.user_id,
+    orderNo: row.order_no,
     chainId: Number(row.chain_id),
     assetId: row.asset_id,
     currency: row.currency,

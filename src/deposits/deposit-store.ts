@@ -48,13 +48,13 @@ const JUDGED_ANEW = NAMES.filter((name) => !["id", "tx_hash", "source"].includes
 
 const INSERT_SEEN = `
   WITH written AS (
-    INSERT INTO deposits AS d (chain_id, merchant_id, user_id, ${NAMES.join(", ")})
-    SELECT $1, w.merchant_id, w.user_id, ${NAMES.map((name) => `t.${name}`).join(", ")}
+    INSERT INTO deposits AS d (chain_id, merchant_id, user_id, order_no, ${NAMES.join(", ")})
+    SELECT $1, w.merchant_id, w.user_id, w.order_no, ${NAMES.map((name) => `t.${name}`).join(", ")}
     FROM unnest(${TYPED_PARAMETERS.join(", ")}) AS t(${NAMES.join(", ")})
     JOIN watched_addresses w ON w.address = t.to_address
     ORDER BY t.id
     ON CONFLICT (id) DO UPDATE SET
-      merchant_id = excluded.merchant_id, user_id = excluded.user_id,
+      merchant_id = excluded.merchant_id, user_id = excluded.user_id, order_no = excluded.order_no,
       ${JUDGED_ANEW.map((name) => `${name} = excluded.${name}`).join(", ")},
       sequence = d.sequence + 1, generation = d.generation + 1, credited_at = NULL, unlocked_at = NULL,
       shortfall = NULL, balance_nodes = NULL, measure_problem = NULL

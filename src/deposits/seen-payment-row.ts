@@ -4,7 +4,7 @@ import type { SeenPayment, SeenSource, SeenStatus } from "../core/seen-payment.t
 
 /** Select it from `seen_payments s JOIN assets a ON a.id = s.asset_id` (or rows of the same shape as `s`). */
 export const SEEN_PAYMENT_COLUMNS = `
-  s.id, s.sequence, s.status, s.merchant_id, s.user_id, s.chain_id, a.currency, a.decimals, s.token, s.amount,
+  s.id, s.sequence, s.status, s.merchant_id, s.user_id, s.order_no, s.chain_id, a.currency, a.decimals, s.token, s.amount,
   s.sender, s.nonce, s.from_address, s.to_address, s.tx_hash, s.source, s.credit_at, s.unlock_at, s.replaced_by,
   s.block_number, s.block_hash, s.deposit_ids, s.detected_at, s.changed_at`;
 
@@ -14,6 +14,7 @@ export interface SeenPaymentRow {
   status: SeenStatus;
   merchant_id: string;
   user_id: string;
+  order_no: string | null;
   chain_id: bigint;
   currency: string;
   decimals: number;
@@ -43,6 +44,7 @@ export function toSeenPayment(row: SeenPaymentRow): SeenPayment {
     status: row.status,
     merchantId: row.merchant_id,
     userId: row.user_id,
+    orderNo: row.order_no,
     chainId: Number(row.chain_id),
     currency: row.currency,
     decimals: row.decimals,

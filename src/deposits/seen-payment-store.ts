@@ -29,9 +29,9 @@ export async function insertSeenPayments(
   const column = (read: (each: JudgedPending) => unknown) => judged.map(read);
   const rows = await tx.query<SeenPaymentRow>(
     `WITH written AS (
-       INSERT INTO seen_payments AS s (id, chain_id, tx_hash, source, merchant_id, user_id, asset_id, token, amount,
+       INSERT INTO seen_payments AS s (id, chain_id, tx_hash, source, merchant_id, user_id, order_no, asset_id, token, amount,
          sender, nonce, from_address, to_address, credit_at, unlock_at, status, sequence)
-       SELECT t.id, $1, t.tx_hash, t.source, w.merchant_id, w.user_id, t.asset_id, t.token, t.amount,
+       SELECT t.id, $1, t.tx_hash, t.source, w.merchant_id, w.user_id, w.order_no, t.asset_id, t.token, t.amount,
          t.sender, t.nonce, t.from_address, t.to_address, t.credit_at, t.unlock_at, 'seen',
          1 + coalesce((SELECT max(e.sequence) FROM events e WHERE e.seen_id = t.id), 0)
        FROM unnest($2::text[], $3::bytea[], $4::text[], $5::integer[], $6::bytea[], $7::numeric[], $8::bytea[],
