@@ -47,7 +47,7 @@ async function registerAsset(sql: Sql, asset: Asset): Promise<number> {
 
 /** As long as no amount of it was ever written down. */
 async function putRight(sql: Sql, id: number, { currency, decimals }: Asset): Promise<void> {
-  const uses = ["deposits", "seen_payments", "ledger_accounts"].map(
+  const uses = ["deposits", "seen_payments", "ledger_accounts", "orders"].map(
     (table) => `NOT EXISTS (SELECT FROM ${table} WHERE asset_id = $1)`,
   );
   await sql.query(`UPDATE assets SET currency = $2, decimals = $3 WHERE id = $1 AND ${uses.join(" AND ")}`, [

@@ -7,6 +7,8 @@ export interface WatchedAddress {
   readonly address: Address;
   readonly merchantId: string;
   readonly userId: string;
+  /** Of the order that it was made for. */
+  readonly orderNo: string | null;
   readonly createdAt: Date;
 }
 
@@ -14,6 +16,8 @@ export interface WantedAddress {
   readonly address: Address;
   readonly merchantId: string;
   readonly userId: string;
+  /** The order it is made for, and for nothing else: such an address must be new. */
+  readonly orderNo?: string;
 }
 
 export interface RegisteredAddress extends WatchedAddress {
@@ -25,6 +29,7 @@ interface AddressRow {
   address: Buffer;
   merchant_id: string;
   user_id: string;
+  order_no: string | null;
   created_at: Date;
 }
 
@@ -33,7 +38,7 @@ interface AddressRow {
  * cursor has not passed yet will be matched against the address: the registration goes through the gate that
  * an ingest closes from its last look at new addresses until its commit.
  *
- * @throws {InputError} `address_taken` when it belongs to another user.
+ * @throws {InputError} `address_taken` when it belongs to another user, or is wanted for an order and not new.
  */
 export function registerAddress(database: Database, wanted: WantedAddress): Promise<RegisteredAddress> {
   return database.transaction((tx) => registerAddressIn(tx, wanted));
@@ -43,17 +48,21 @@ export function registerAddress(database: Database, wanted: WantedAddress): Prom
 export async function registerAddressIn(tx: Sql, wanted: WantedAddress): Promise<RegisteredAddress> {
   await tx.query("LOCK TABLE registration_gate IN ROW EXCLUSIVE MODE");
   const inserted = await tx.query<AddressRow>(
-    `INSERT INTO watched_addresses (address, merchant_id, user_id) VALUES ($1, $2, $3)
+    `INSERT INTO watched_addresses (address, merchant_id, user_id, order_no) VALUES ($1, $2, $3, $4)
      ON CONFLICT (address) DO NOTHING RETURNING *`,
-    [hexToBytes(wanted.address), wanted.merchantId, wanted.userId],
+    [hexToBytes(wanted.address), wanted.merchantId, wanted.userId, wanted.orderNo ?? null],
   );
+  if (inserted.length === 0 && wanted.orderNo !== undefined)
+    throw taken(wanted.address, "The address is assigned already; an order needs one of its own");
   const [row] = inserted.length > 0 ? inserted : await selectAddress(tx, wanted.address);
   if (row === undefined || row.merchant_id !== wanted.merchantId || row.user_id !== wanted.userId) {
-    throw new InputError("address_taken", "The address is assigned to another user", {
-      address: checksumAddress(wanted.address),
-    });
+    throw taken(wanted.address, "The address is assigned to another user");
   }
   return { ...toWatchedAddress(row), isNew: inserted.length > 0 };
+}
+
+function taken(address: Address, why: string): InputError {
+  return new InputError("address_taken", why, { address: checksumAddress(address) });
 }
 
 /** An address and whose it is to be. */
@@ -188,6 +197,7 @@ function toWatchedAddress(row: AddressRow): WatchedAddress {
     address: bytesToHex(row.address),
     merchantId: row.merchant_id,
     userId: row.user_id,
+    orderNo: row.order_no,
     createdAt: row.created_at,
   };
 }
