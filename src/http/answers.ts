@@ -3,6 +3,8 @@ import { z } from "zod";
 import { AMOUNT_SOURCES } from "../core/asset.ts";
 import { DEPOSIT_STATUSES } from "../core/deposit.ts";
 import type { DepositBody } from "../core/deposit-body.ts";
+import { ORDER_STATUSES } from "../core/order.ts";
+import type { OrderBody } from "../core/order-body.ts";
 import { SEEN_STATUSES } from "../core/seen-payment.ts";
 import type { SeenPaymentBody } from "../core/seen-payment-body.ts";
 import { VERIFICATIONS } from "../core/verification.ts";
@@ -140,6 +142,54 @@ export const seenPaymentShape: z.ZodType<SeenPaymentBody> = z
       .nullable(),
   })
   .meta({ id: "SeenPayment" });
+
+const orderKeys = {
+  id: z.string(),
+  sequence: z
+    .int()
+    .describe("Counts up with every change that is told; of two callbacks the higher one is newer."),
+  status: z.enum(ORDER_STATUSES),
+  merchantId: z.string(),
+  userId: z.string().describe("To whom its deposits are credited."),
+  orderNo: z.string().describe("The merchant's own name for it."),
+  chainId: z.int(),
+  currency: z.string(),
+  token: z.string().nullable().describe("null: the native coin."),
+  decimals: z.int(),
+  amount,
+  amountBaseUnits: baseUnits,
+  address: z.string().describe("Checksummed (EIP-55). It belongs to this order alone."),
+  paymentUri: z.string().describe("For a wallet to open, as a link or a QR code (EIP-681)."),
+  paid: amount.describe("Credited, in blocks up to expiresAt."),
+  paidBaseUnits: baseUnits,
+  late: amount.describe("Credited, in later blocks. It does not count towards the amount."),
+  lateBaseUnits: baseUnits,
+  remaining: amount.describe("What is missing to the amount."),
+  remainingBaseUnits: baseUnits,
+  expiresAt: time,
+  paidAt: time.nullable().describe("Since when it is paid or overpaid. null: it is neither."),
+  createdAt: time,
+};
+
+export const orderShape: z.ZodType<OrderBody> = z.strictObject(orderKeys).meta({ id: "Order" });
+
+export const orderDetailShape = z
+  .strictObject({
+    ...orderKeys,
+    pending: amount.describe("Of its asset and in time, and not credited yet: pending or held."),
+    pendingBaseUnits: baseUnits,
+    deposits: z
+      .array(depositShape)
+      .describe(
+        "Whatever came to its address, newest first, at most 100; of another asset or chain it does not count.",
+      ),
+    seenPayments: z
+      .array(seenPaymentShape)
+      .describe(
+        "What waits in the mempool to be paid to its address, newest first, at most 20. None of it is a deposit.",
+      ),
+  })
+  .meta({ id: "OrderDetail" });
 
 const addressKeys = {
   address: z.string().describe("Checksummed (EIP-55)."),
