@@ -23,6 +23,7 @@ export interface ListenParts {
   readonly readinessParts: ReadinessParts;
   readonly wakeDeliverer: () => Promise<void>;
   readonly fourEyes: () => boolean;
+  readonly assetsOf: HttpParts["assetsOf"];
   readonly nodes: HttpParts["nodes"];
 }
 

@@ -21,7 +21,7 @@ import {
   verificationEvents,
   type WorkerParts,
 } from "./app-workers.ts";
-import { coerceError, isRetryable } from "./core/errors.ts";
+import { coerceError, isRetryable, TemporaryError } from "./core/errors.ts";
 import { loadFastKeccak } from "./core/keccak.ts";
 import type { OpenedDatabase } from "./db/open-database.ts";
 import { openUnpreparedDatabase } from "./db/open-database.ts";
@@ -110,6 +110,9 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
     queue: undefined,
     deliverer: undefined,
     fourEyes: () => config.review.fourEyes,
+    assetsOf: () => {
+      throw new TemporaryError("database_unreachable", "The assets of the config are not read yet");
+    },
     wakeDeliverer: async () => undefined,
   };
   const addresses = createAddressLoader(database, random);
@@ -137,6 +140,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
       readinessParts,
       wakeDeliverer: () => state.wakeDeliverer(),
       fourEyes: () => state.fourEyes(),
+      assetsOf: (chainId) => state.assetsOf(chainId),
       nodes: () => [...nodesOf].map(([chainId, nodes]) => [chainId, nodes.nodes()] as const),
     },
     closing,
@@ -148,6 +152,7 @@ async function startDaemon(options: DaemonOptions, closing: Closing): Promise<vo
   if (assets === undefined) return;
   const live = createLiveConfig(config, assets);
   state.fourEyes = () => live.review().fourEyes;
+  state.assetsOf = live.assetsOf;
 
   const queue = createQueue({
     config: config.queue,
@@ -197,6 +202,7 @@ interface StartState {
   deliverer: Deliverer | undefined;
   wakeDeliverer: () => Promise<void>;
   fourEyes: () => boolean;
+  assetsOf: LiveConfig["assetsOf"];
 }
 
 interface BuildParts extends Omit<WorkerParts, "wakers"> {

@@ -11,6 +11,11 @@
  * what stands in a block whose own time is not after the deadline; when it was seen or credited makes no difference.
  */
 import type { Address } from "./hex.ts";
+import { USER_ID, USER_ID_RULE } from "./user-id.ts";
+
+/** As of a user: what people cannot see is in no name. */
+export const ORDER_NO = USER_ID;
+export const ORDER_NO_RULE = USER_ID_RULE;
 
 export const ORDER_STATUSES = ["open", "underpaid", "paid", "overpaid", "expired"] as const;
 export type OrderStatus = (typeof ORDER_STATUSES)[number];

@@ -10,6 +10,7 @@ export interface DepositFilter {
   readonly userId?: string | undefined;
   readonly txHash?: Hash | undefined;
   readonly address?: Address | undefined;
+  readonly orderNo?: string | undefined;
   readonly limit: number;
   /** The last deposit of the page before. */
   readonly after?: { readonly detectedAt: Date; readonly id: string } | undefined;
@@ -34,6 +35,8 @@ export async function listDeposits(sql: Sql, filter: DepositFilter): Promise<Dep
   if (filter.txHash !== undefined) where((txHash) => `d.tx_hash = ${txHash}`, hexToBytes(filter.txHash));
   if (filter.address !== undefined)
     where((address) => `d.to_address = ${address}`, hexToBytes(filter.address));
+  if (filter.orderNo !== undefined)
+    where((orderNo) => `d.to_address = ${orderAddress(orderNo)}`, filter.orderNo);
   if (filter.after !== undefined) {
     where((time, id) => `(d.detected_at, d.id) < (${time}, ${id})`, filter.after.detectedAt, filter.after.id);
   }
@@ -42,6 +45,14 @@ export async function listDeposits(sql: Sql, filter: DepositFilter): Promise<Dep
     `${conditions.join(" AND ")} ORDER BY d.detected_at DESC, d.id DESC LIMIT $${values.push(filter.limit)}`,
     values,
   );
+}
+
+/**
+ * Of the merchant in `$1`: an order and its address belong to each other alone, so its deposits are those of the
+ * address, which has an index. One on their `order_no` would be another to keep with every deposit.
+ */
+export function orderAddress(orderNo: string): string {
+  return `(SELECT o.address FROM orders o WHERE o.merchant_id = $1 AND o.order_no = ${orderNo})`;
 }
 
 export async function findDeposit(

@@ -1,12 +1,14 @@
 /** Values that requests carry, and how they are read. */
 import { z } from "zod";
 import { DEPOSIT_STATUSES } from "../core/deposit.ts";
-import { DepositdError } from "../core/errors.ts";
+import { DepositdError, InputError } from "../core/errors.ts";
 import { EVENT_TYPES } from "../core/event.ts";
 import { type Address, type Hash, parseAddress, parseHash } from "../core/hex.ts";
+import { ORDER_NO, ORDER_NO_RULE, ORDER_STATUSES } from "../core/order.ts";
 import { SEEN_STATUSES } from "../core/seen-payment.ts";
 import { USER_ID, USER_ID_RULE } from "../core/user-id.ts";
 import { parseWatchFrom } from "../core/watch-from.ts";
+import { parseDuration } from "../runtime/config/duration.ts";
 
 /** A text that one of the core's readers reads; its error becomes an issue with the reader's own code. */
 function readBy<Value>(read: (text: string) => Value) {
@@ -57,6 +59,33 @@ export const userId = z.string().regex(USER_ID, { error: USER_ID_RULE }).meta({
   maxLength: 200,
 });
 
+export const orderNo = z.string().regex(ORDER_NO, { error: ORDER_NO_RULE }).meta({
+  description: "The merchant's own name for the order, 1 to 200 characters.",
+  pattern: undefined,
+  minLength: 1,
+  maxLength: 200,
+});
+
+const LONGEST_LIFETIME_S = 30 * 86_400;
+const DEFAULT_LIFETIME_S = 3_600;
+const LIFETIME_RULE = 'must be whole seconds, as a number or a text such as "30m", from 1 second to 30 days';
+
+/** Seconds. */
+export const expiresIn = z
+  .union([z.number(), z.string()], { error: LIFETIME_RULE })
+  .transform(reading(readLifetime))
+  .default(DEFAULT_LIFETIME_S)
+  .meta({
+    description: 'How long until it expires: whole seconds, or a text such as "30m"; at most 30 days.',
+    default: DEFAULT_LIFETIME_S,
+  });
+
+function readLifetime(given: number | string): number {
+  const seconds = typeof given === "number" ? given : (parseDuration(given) ?? Number.NaN) / 1000;
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= LONGEST_LIFETIME_S) return seconds;
+  throw new InputError("invalid_request", LIFETIME_RULE);
+}
+
 /** What people write beside what they do. */
 export const NOTE = /^[^\p{Cs}\0]{1,500}$/u;
 export const NOTE_RULE = "must be 1 to 500 characters";
@@ -65,6 +94,7 @@ export const NOTE_RULE = "must be 1 to 500 characters";
 export const id = z.string().regex(/^[\w-]{1,64}$/, { error: "is not an id" });
 
 export const depositStatus = z.enum(DEPOSIT_STATUSES);
+export const orderStatus = z.enum(ORDER_STATUSES);
 export const seenStatus = z.enum(SEEN_STATUSES);
 export const eventType = z.enum(EVENT_TYPES);
 

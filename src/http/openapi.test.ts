@@ -49,6 +49,8 @@ test("describes every route that answers, with its parameters", async () => {
     "get /v1/endpoints",
     "get /v1/endpoints/{id}",
     "get /v1/events",
+    "get /v1/orders",
+    "get /v1/orders/{id}",
     "get /v1/replays/{id}",
     "get /v1/seen-payments",
     "get /v1/users/{userId}/balances",
@@ -62,6 +64,7 @@ test("describes every route that answers, with its parameters", async () => {
     "post /v1/endpoints/{id}/replay",
     "post /v1/endpoints/{id}/rotate-secret",
     "post /v1/endpoints/{id}/test",
+    "post /v1/orders",
     "post /v1/users/{userId}/debits",
   ]);
   expect(
@@ -75,6 +78,7 @@ test("describes every route that answers, with its parameters", async () => {
     ["userId", "query", false],
     ["txHash", "query", false],
     ["address", "query", false],
+    ["orderNo", "query", false],
     ["limit", "query", false],
     ["cursor", "query", false],
   ]);

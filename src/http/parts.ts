@@ -1,4 +1,5 @@
 /** What the HTTP face is built of. */
+import type { KnownAsset } from "../core/asset.ts";
 import type { Database } from "../db/database.ts";
 import type { DelivererHealth } from "../flow/deliver-callbacks.ts";
 import type { NodeStatus } from "../rpc/node-record.ts";
@@ -27,6 +28,12 @@ export interface HttpParts {
   readonly metrics: Metrics;
   /** `review.fourEyes` as it is in force: a release or rejection takes two operators. */
   readonly fourEyes: () => boolean;
+  /**
+   * What the config in force lists on a chain: what orders may ask for.
+   *
+   * @throws {TemporaryError} `database_unreachable` as long as it is not read
+   */
+  readonly assetsOf: (chainId: number) => readonly KnownAsset[];
   /** Seals endpoint secrets. */
   readonly secretBox: SecretBox;
   /** What an endpoint missed while it was disabled is due now. A hint: losing it costs a sweep. */

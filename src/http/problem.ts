@@ -32,6 +32,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   operator_required: 403,
   not_found: 404,
   address_taken: 409,
+  order_conflict: 409,
   endpoint_deleted: 409,
   name_taken: 409,
   too_many_endpoints: 409,
@@ -49,6 +50,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   invalid_amount: 422,
   invalid_url: 422,
   invalid_watch_from: 422,
+  asset_not_listed: 422,
 };
 
 /** Errors of `InputError` that are found while a request is read carry all their faults at once. */

@@ -18,6 +18,7 @@ import { endpointActionRoutes } from "./routes/endpoint-actions.ts";
 import { endpointRoutes } from "./routes/endpoints.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { addImportRoute } from "./routes/import-addresses.ts";
+import { orderRoutes } from "./routes/orders.ts";
 import { seenPaymentRoutes } from "./routes/seen-payments.ts";
 import { addDescriptionRoutes, addServiceRoutes } from "./routes/service.ts";
 import { userRoutes } from "./routes/users.ts";
@@ -89,6 +90,7 @@ function apiRoutes(parts: HttpParts): Route[] {
     ...endpointActionRoutes(parts),
     ...deliveryRoutes(parts),
     ...eventRoutes,
+    ...orderRoutes(parts),
     ...seenPaymentRoutes,
     ...userRoutes,
     ...adminRoutes(parts),

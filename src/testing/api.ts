@@ -68,6 +68,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
     allowPrivateTargets: false,
     firstDelayMs: 0,
     fourEyes: () => false,
+    assetsOf: () => [],
     database,
     logger: recordingLogger(log),
     clock: systemClock,

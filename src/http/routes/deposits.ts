@@ -11,7 +11,7 @@ import { type DepositHistoryItem, listDepositHistory } from "../../outbox/event-
 import { findScreeningSince } from "../../review/screening-store.ts";
 import { getChainStanding } from "../../scanner/chain-store.ts";
 import { depositDetailShape, depositShape, pageOf } from "../answers.ts";
-import { address, depositStatus, hash, id, pageQuery, userId } from "../inputs.ts";
+import { address, depositStatus, hash, id, orderNo, pageQuery, userId } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
 import { type Route, route } from "../route.ts";
 
@@ -26,6 +26,7 @@ const listAll = route({
     userId: userId.optional(),
     txHash: hash.optional(),
     address: address.optional().describe("The watched address that received it."),
+    orderNo: orderNo.optional().describe("Of the order whose address received it."),
     ...pageQuery,
   }),
   answers: { 200: { description: "A page of deposits.", shape: pageOf(depositShape, "DepositPage") } },

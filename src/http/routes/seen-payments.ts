@@ -3,7 +3,7 @@ import { z } from "zod";
 import { seenPaymentBody } from "../../core/seen-payment-body.ts";
 import { listSeenPayments } from "../../deposits/seen-payment-list-store.ts";
 import { pageOf, seenPaymentShape } from "../answers.ts";
-import { address, hash, pageQuery, seenStatus, userId } from "../inputs.ts";
+import { address, hash, orderNo, pageQuery, seenStatus, userId } from "../inputs.ts";
 import { decodeCursor, toPage } from "../page-cursor.ts";
 import { type Route, route } from "../route.ts";
 
@@ -16,6 +16,7 @@ const listAll = route({
     userId: userId.optional(),
     txHash: hash.optional(),
     address: address.optional().describe("The watched address that would receive it."),
+    orderNo: orderNo.optional().describe("Of the order whose address would receive it."),
     ...pageQuery,
   }),
   answers: {
