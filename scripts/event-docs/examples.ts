@@ -1,9 +1,18 @@
 /** One event of each type, made by the code that makes them. */
 import type { Deposit, DepositStatus } from "../../src/core/deposit.ts";
-import { DEPOSIT_EVENT_TYPES, EVENT_TYPES, type EventType, SEEN_EVENT_TYPE } from "../../src/core/event.ts";
+import {
+  DEPOSIT_EVENT_TYPES,
+  EVENT_TYPES,
+  type EventType,
+  ORDER_EVENT_TYPES,
+  type OrderEventType,
+  SEEN_EVENT_TYPE,
+} from "../../src/core/event.ts";
 import { parseAddress, parseHash } from "../../src/core/hex.ts";
+import type { Order } from "../../src/core/order.ts";
 import type { SeenPayment } from "../../src/core/seen-payment.ts";
 import { depositEvent } from "../../src/outbox/deposit-event.ts";
+import { orderEvent } from "../../src/outbox/order-event.ts";
 import { seenEvent } from "../../src/outbox/seen-event.ts";
 
 const CREDITED_AT = new Date("2026-11-22T14:02:24.118Z");
@@ -105,6 +114,46 @@ const MOMENTS: Readonly<Record<DepositStatus, Moment>> = {
   reversed: { deposit: { sequence: 3, shortfallBaseUnits: 2_500_000n }, depth: 0n, at: UNLOCKED_AT },
 };
 
+/** The order of the example, as it is after it was paid. */
+const exampleOrder: Order = {
+  id: "ord_5t8n1c6w9x2r4mq7z0hjk3yvd6gb8s2f",
+  sequence: 2,
+  status: "paid",
+  merchantId: exampleDeposit.merchantId,
+  userId: exampleDeposit.userId,
+  orderNo: "A-1001",
+  chainId: 1,
+  assetId: 1,
+  currency: "USDT",
+  decimals: 6,
+  token: exampleDeposit.token,
+  amountBaseUnits: 12_500_000n,
+  address: parseAddress("0x8617e340b3d01fa5f11f306f4090fd50e238070d"),
+  lifetimeS: 1_800,
+  expiresAt: new Date("2026-11-22T14:25:40.000Z"),
+  paidBaseUnits: 12_500_000n,
+  lateBaseUnits: 0n,
+  paidAt: CREDITED_AT,
+  createdAt: new Date("2026-11-22T13:55:40.000Z"),
+};
+
+const EXPIRED_AT = new Date("2026-11-22T14:25:48.204Z");
+const LESS_PAID = { paidBaseUnits: 10_000_000n, paidAt: null } as const;
+
+const ORDER_MOMENTS: Readonly<Record<OrderEventType, { order: Partial<Order>; at: Date }>> = {
+  "order.paid": { order: {}, at: CREDITED_AT },
+  "order.underpaid": { order: { ...LESS_PAID, status: "underpaid", sequence: 1 }, at: LATER },
+  "order.overpaid": {
+    order: { status: "overpaid", sequence: 3, paidBaseUnits: 15_000_000n },
+    at: UNLOCKED_AT,
+  },
+  "order.expired": {
+    order: { ...LESS_PAID, status: "expired", lateBaseUnits: 2_500_000n, sequence: 3 },
+    at: EXPIRED_AT,
+  },
+  "order.reopened": { order: { ...LESS_PAID, status: "underpaid", sequence: 3 }, at: UNLOCKED_AT },
+};
+
 const ENDPOINT_EXAMPLES: Partial<Record<EventType, Record<string, unknown>>> = {
   "endpoint.test": { endpointId: "end_5f0c2b7e9a1d4c6f8b30" },
   "endpoint.disabled": {
@@ -129,10 +178,17 @@ function bodyOf(type: EventType): Record<string, unknown> {
   if (status !== undefined) return depositBodyOf(status);
   if (type === SEEN_EVENT_TYPE)
     return JSON.parse(seenEvent(exampleSeenPayment).body) as Record<string, unknown>;
+  const orderType = ORDER_EVENT_TYPES.find((each) => each === type);
+  if (orderType !== undefined) return orderBodyOf(orderType);
   const data = ENDPOINT_EXAMPLES[type];
   if (data === undefined || DEPOSIT_EVENT_TYPES.some((each) => each === type))
     throw new Error(`scripts/event-docs/examples.ts has no example of ${type}`);
   return { type, timestamp: CREDITED_AT.toISOString(), data };
+}
+
+function orderBodyOf(type: OrderEventType): Record<string, unknown> {
+  const { order, at } = ORDER_MOMENTS[type];
+  return JSON.parse(orderEvent({ ...exampleOrder, ...order }, type, at).body) as Record<string, unknown>;
 }
 
 function depositBodyOf(status: DepositStatus): Record<string, unknown> {

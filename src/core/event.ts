@@ -1,5 +1,6 @@
 /** Events: facts told to merchants. */
 import type { DepositStatus } from "./deposit.ts";
+import type { OrderStatus } from "./order.ts";
 
 export const DEPOSIT_EVENT_TYPES = [
   "deposit.pending",
@@ -15,10 +16,20 @@ export const DEPOSIT_EVENT_TYPES = [
 /** Tells of a payment that waits in the mempool, and what became of it: `data.status` says which. */
 export const SEEN_EVENT_TYPE = "deposit.seen";
 
+export const ORDER_EVENT_TYPES = [
+  "order.paid",
+  "order.underpaid",
+  "order.overpaid",
+  "order.expired",
+  "order.reopened",
+] as const;
+export type OrderEventType = (typeof ORDER_EVENT_TYPES)[number];
+
 /** Every type an endpoint may name. */
 export const EVENT_TYPES = [
   SEEN_EVENT_TYPE,
   ...DEPOSIT_EVENT_TYPES,
+  ...ORDER_EVENT_TYPES,
   "endpoint.test",
   "endpoint.disabled",
 ] as const;
@@ -35,6 +46,17 @@ export const DEFAULT_EVENT_TYPES: readonly EventType[] = EVENT_TYPES.filter(
 
 export function depositEventType(status: DepositStatus): EventType {
   return `deposit.${status}`;
+}
+
+/**
+ * What a change of an order is told as, be it of its status or of its amounts alone. `order.reopened`: something was
+ * taken back, and less than the amount is there. `null`: it was open and still is, so that at most something late came,
+ * which is told with the next change.
+ */
+export function orderEventType(from: OrderStatus, to: OrderStatus): OrderEventType | null {
+  if (to === "open") return from === "open" ? null : "order.reopened";
+  if (to === "underpaid" && from !== "open" && from !== "underpaid") return "order.reopened";
+  return `order.${to}`;
 }
 
 /** The body of every callback (Standard Webhooks 1.0, "payload"). */

@@ -12,7 +12,7 @@ const text = readFileSync(new URL("../../docs/callbacks.md", import.meta.url), "
 
 describe("docs/callbacks.md", () => {
   it("has a line for each event type, and none for others", () => {
-    const types = [...text.matchAll(/^\| `((?:deposit|endpoint)\.\w+)` +\|/gm)].map(([, type]) => type);
+    const types = [...text.matchAll(/^\| `((?:deposit|order|endpoint)\.\w+)` +\|/gm)].map(([, type]) => type);
     expect(types).toEqual(EVENT_TYPES);
   });
 

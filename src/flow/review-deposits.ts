@@ -3,7 +3,7 @@
  * credited it, or rejects it, which never enters the ledger.
  *
  *   the chain's row held (no ingest or undo moves it) → the deposit locked → what was asked for before → status →
- *   ledger entry → event and deliveries → the audit log, last
+ *   ledger entry → the order that a credit names → events and deliveries → the audit log, last
  *
  * With four eyes, one operator's act is a proposal. It is carried out when a second one, another person, asks for
  * the same. Of those who ask for the opposite each waits for somebody who agrees, or for the other to think again:
@@ -30,6 +30,7 @@ import {
 } from "../review/review-act-store.ts";
 import { holdCursor, type SettledAt } from "../scanner/cursor-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
+import { reviseOrders } from "./revise-orders.ts";
 
 interface Way {
   readonly to: DepositStatus;
@@ -206,10 +207,9 @@ async function carryOut(
 ): Promise<{ deposit: Deposit; deliveryCount: number }> {
   const moved = await moveDeposits(tx, [{ deposit: held, to: WAYS[act].to }], at);
   if (act === "release") await bookEntries(tx, await planCredits(tx, moved.map(ledgerItem)));
-  const deliveryCount = await appendEvents(
-    tx,
-    moved.map((deposit) => depositEvent(deposit, cursorNumber, at)),
-  );
+  const told = moved.map((deposit) => depositEvent(deposit, cursorNumber, at));
+  const revised = act === "release" ? await reviseOrders(tx, moved, at) : [];
+  const deliveryCount = await appendEvents(tx, [...told, ...revised]);
   await markCarriedOut(tx, held, act);
   return { deposit: moved[0] ?? held, deliveryCount };
 }

@@ -3,7 +3,7 @@
  * where a rule of the review speaks against its credit.
  *
  * The chain's row is held (so no ingest or undo moves it meanwhile) → due deposits, locked → status → ledger
- * entries → events and deliveries, each one statement. May run anywhere, any number of times, by any number of
+ * entries → the orders that credits name → events and deliveries, each one statement. May run anywhere, any number of times, by any number of
  * settlers at once: a deposit is due to one of them, and only once.
  */
 import type { DepositStatus } from "../core/deposit.ts";
@@ -17,6 +17,7 @@ import { appendEvents } from "../outbox/event-store.ts";
 import type { HoldRules } from "../review/hold-rules.ts";
 import { holdCursor } from "../scanner/cursor-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
+import { reviseOrders } from "./revise-orders.ts";
 import { withholdDeposits } from "./withhold-deposits.ts";
 
 /** Large enough that a commit is shared by many, small enough that an ingest never waits long for the chain's row. */
@@ -133,13 +134,14 @@ async function settleBatch(
     cursor.at,
   );
   await bookEntries(tx, await plan(tx, moved.map(ledgerItem)));
-  const events = [...withheld.moved, ...moved].map((deposit) =>
+  const told = [...withheld.moved, ...moved].map((deposit) =>
     depositEvent(deposit, cursor.cursorNumber, cursor.at),
   );
+  const revised = stage === "credit" ? await reviseOrders(tx, moved, cursor.at) : [];
   return {
     count: moved.length,
     heldCount: due.length - moved.length,
     rejectedCount: withheld.moved.filter(({ status }) => status === "rejected").length,
-    deliveryCount: await appendEvents(tx, events),
+    deliveryCount: await appendEvents(tx, [...told, ...revised]),
   };
 }

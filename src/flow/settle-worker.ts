@@ -1,6 +1,6 @@
 /**
  * Runs the `settle` jobs, and the sweep that makes a lost one harmless. The job only says "look at this chain
- * now"; what is due is found by query.
+ * now"; what is due is found by query. After each, orders whose deadline has passed end: no job speaks of those.
  */
 import { z } from "zod";
 import type { Database } from "../db/database.ts";
@@ -9,6 +9,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { Queue, QueueWorker } from "../runtime/queue/queue.ts";
 import { findChainState, listChainStates } from "../scanner/chain-store.ts";
+import { expireOrders } from "./expire-orders.ts";
 import { type Settled, settleDeposits } from "./settle-deposits.ts";
 import type { Wakers } from "./wake-workers.ts";
 
@@ -68,8 +69,22 @@ async function settleChain(
 ): Promise<void> {
   const startedAt = parts.clock.monotonic();
   const settled = await settleDeposits(parts.database, chainId, signal, parts.holdRules());
-  if (settled.credited + settled.unlocked + settled.held === 0) return;
   const durationMs = Math.round(parts.clock.monotonic() - startedAt);
+  noteSettled(parts, chainId, from, settled, durationMs);
+  if (settled.deliveryCount > 0) await parts.wakers.deliver();
+  const expired = await expireOrders(parts.database, chainId, signal);
+  if (expired.count > 0) parts.logger.info("Expired orders", { chain_id: chainId, count: expired.count });
+  if (expired.deliveryCount > 0) await parts.wakers.deliver();
+}
+
+function noteSettled(
+  parts: SettlerParts,
+  chainId: number,
+  from: "job" | "sweep",
+  settled: Settled,
+  durationMs: number,
+): void {
+  if (settled.credited + settled.unlocked + settled.held === 0) return;
   parts.onSettled?.(chainId, settled, from, durationMs);
   parts.logger.info("Settled deposits", {
     chain_id: chainId,
@@ -81,5 +96,4 @@ async function settleChain(
     woken_by: from,
     duration_ms: durationMs,
   });
-  if (settled.deliveryCount > 0) await parts.wakers.deliver();
 }

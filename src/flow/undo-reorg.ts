@@ -1,7 +1,7 @@
 /**
  * [tx] Undoes the blocks above a common ancestor: their deposits become orphaned or reversed (with a ledger
- * entry that reverses the credit), merchants are told, and the cursor stands at the ancestor again. All or
- * nothing, and never refused for lack of balance: what a user no longer has becomes a receivable.
+ * entry that reverses the credit), the orders that these had paid fall back, merchants are told, and the cursor stands at
+ * the ancestor again. All or nothing, and never refused for lack of balance: what a user no longer has becomes a receivable.
  */
 import type { BlockHeader } from "../core/chain.ts";
 import { type Deposit, statusAfterReorg } from "../core/deposit.ts";
@@ -14,6 +14,7 @@ import { appendEvents } from "../outbox/event-store.ts";
 import { deleteBlockRefsAbove } from "../scanner/block-ref-store.ts";
 import { type CursorClaim, holdCursor, moveCursor } from "../scanner/cursor-store.ts";
 import { ledgerItem } from "./ledger-item.ts";
+import { reviseOrders } from "./revise-orders.ts";
 
 export interface Undone {
   readonly orphaned: readonly Deposit[];
@@ -46,11 +47,13 @@ export async function undoDepositsAbove(tx: Sql, chainId: number, number: bigint
   );
   const moves = gone.flatMap((deposit) => leavingMove(deposit, shortfalls));
   const moved = await moveDeposits(tx, moves, held.at);
-  const events = moved.map((deposit) => depositEvent(deposit, held.cursorNumber, held.at));
+  const reversed = moved.filter((deposit) => deposit.status === "reversed");
+  const told = moved.map((deposit) => depositEvent(deposit, held.cursorNumber, held.at));
+  const revised = await reviseOrders(tx, reversed, held.at);
   return {
     orphaned: moved.filter((deposit) => deposit.status === "orphaned"),
-    reversed: moved.filter((deposit) => deposit.status === "reversed"),
-    deliveryCount: await appendEvents(tx, events),
+    reversed,
+    deliveryCount: await appendEvents(tx, [...told, ...revised]),
   };
 }
 

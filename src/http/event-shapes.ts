@@ -1,7 +1,13 @@
 /** Bodies of callbacks, by event type: the source of their JSON Schemas, of the feed's and of the docs' examples. */
 import { z } from "zod";
-import { DEPOSIT_EVENT_TYPES, EVENT_TYPES, type EventType, SEEN_EVENT_TYPE } from "../core/event.ts";
-import { depositShape, seenPaymentShape, time } from "./answers.ts";
+import {
+  DEPOSIT_EVENT_TYPES,
+  EVENT_TYPES,
+  type EventType,
+  ORDER_EVENT_TYPES,
+  SEEN_EVENT_TYPE,
+} from "../core/event.ts";
+import { depositShape, orderShape, seenPaymentShape, time } from "./answers.ts";
 
 const testData = z.strictObject({ endpointId: z.string() });
 
@@ -27,6 +33,7 @@ export function eventShape(type: EventType) {
 
 function dataShape(type: EventType): z.ZodType {
   if (DEPOSIT_EVENT_TYPES.some((each) => each === type)) return depositShape;
+  if (ORDER_EVENT_TYPES.some((each) => each === type)) return orderShape;
   if (type === SEEN_EVENT_TYPE) return seenPaymentShape;
   return type === "endpoint.disabled" ? disabledData : testData;
 }

@@ -28,23 +28,35 @@ export interface SeenEvent {
   readonly body: string;
 }
 
+/** A change of an order, as it will be told. */
+export interface OrderEvent {
+  readonly merchantId: string;
+  readonly type: EventType;
+  readonly orderId: string;
+  readonly sequence: number;
+  /** The exact text that every delivery sends. */
+  readonly body: string;
+}
+
+export type OutboxEvent = DepositEvent | SeenEvent | OrderEvent;
+
 /**
  * Writes events, and one delivery for each endpoint that wants their type now. A disabled endpoint's deliveries
  * are written too: they wait until it is enabled again.
  *
  * @returns how many deliveries there are to make.
  */
-export async function appendEvents(tx: Sql, events: readonly (DepositEvent | SeenEvent)[]): Promise<number> {
+export async function appendEvents(tx: Sql, events: readonly OutboxEvent[]): Promise<number> {
   if (events.length === 0) return 0;
   const [row] = await tx.query<{ deliveries: bigint }>(
     `WITH written AS (
-       INSERT INTO events (merchant_id, type, deposit_id, seen_id, sequence, block_number, block_hash, body)
-       SELECT merchant_id, type, deposit_id, seen_id, sequence, block_number, block_hash, body
+       INSERT INTO events (merchant_id, type, deposit_id, seen_id, order_id, sequence, block_number, block_hash, body)
+       SELECT merchant_id, type, deposit_id, seen_id, order_id, sequence, block_number, block_hash, body
        FROM ROWS FROM (
-         unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $8::text[]),
+         unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $8::text[], $9::text[]),
          string_to_table($7, E'\n')
        ) WITH ORDINALITY
-         AS e(merchant_id, type, deposit_id, sequence, block_number, block_hash, seen_id, body, position)
+         AS e(merchant_id, type, deposit_id, sequence, block_number, block_hash, seen_id, order_id, body, position)
        ORDER BY position
        RETURNING id, merchant_id, type
      ), fanned_out AS (
@@ -63,10 +75,20 @@ export async function appendEvents(tx: Sql, events: readonly (DepositEvent | See
       events.map((event) => ("depositId" in event ? event.blockNumber : null)),
       events.map((event) => ("depositId" in event ? hexToBytes(event.blockHash) : null)),
       joinBodies(events),
-      events.map((event) => ("seenId" in event ? event.seenId : null)),
+      subjects(events, (event) => ("seenId" in event ? event.seenId : null)),
+      subjects(events, (event) => ("orderId" in event ? event.orderId : null)),
     ],
   );
   return Number(row?.deliveries ?? 0n);
+}
+
+/** Most events speak of deposits: an array that is too short is filled up with NULL by `unnest`. */
+function subjects(
+  events: readonly OutboxEvent[],
+  read: (event: OutboxEvent) => string | null,
+): (string | null)[] {
+  const ids = events.map(read);
+  return ids.some((each) => each !== null) ? ids : [];
 }
 
 /**

@@ -22,8 +22,9 @@ CREATE TABLE orders (
   status      text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'underpaid', 'paid', 'overpaid', 'expired')),
   sequence    integer NOT NULL DEFAULT 0,
   -- Credited deposits of the order's asset, by their block's time. The deposits are the truth; these are what was told.
-  paid        uint256 NOT NULL DEFAULT 0,
-  late        uint256 NOT NULL DEFAULT 0,
+  -- Sums, which may be more than one amount can be.
+  paid        numeric NOT NULL DEFAULT 0 CHECK (paid >= 0 AND scale(paid) = 0),
+  late        numeric NOT NULL DEFAULT 0 CHECK (late >= 0 AND scale(late) = 0),
   paid_at     timestamptz(3),
   created_at  timestamptz(3) NOT NULL DEFAULT now(),
   UNIQUE (merchant_id, order_no)
