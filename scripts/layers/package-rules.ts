@@ -27,6 +27,12 @@ const PACKAGE_RULES: readonly PackageRule[] = [
     instead: "BullMQ and Redis stay behind runtime/queue; use its Queue",
   },
   {
+    packages: /^@scure\/bip32$/,
+    isAllowed: (path) => path === "src/merchants/extended-key.ts",
+    areTypesFree: false,
+    instead: "extended keys are read in merchants/extended-key alone, where no private one passes",
+  },
+  {
     packages: /^(pg|@prisma\/.*)$/,
     isAllowed: isStore,
     areTypesFree: false,

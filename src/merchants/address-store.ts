@@ -3,12 +3,23 @@ import { InputError } from "../core/errors.ts";
 import { type Address, bytesToHex, checksumAddress, hexToBytes } from "../core/hex.ts";
 import type { Database, Sql } from "../db/database.ts";
 
+/** Where a derived address came from: what its owner needs to spend from it. */
+export interface Derivation {
+  /** Which of the merchant's extended public keys. The key is not told with its addresses: it would link them all. */
+  readonly keyFingerprint: string;
+  /** Below that key: `0/<index>` for an account's, `<index>` for an external chain's. */
+  readonly path: string;
+  readonly index: number;
+}
+
 export interface WatchedAddress {
   readonly address: Address;
   readonly merchantId: string;
   readonly userId: string;
   /** Of the order that it was made for. */
   readonly orderNo: string | null;
+  /** `null`: it was given by the merchant. */
+  readonly derivation: Derivation | null;
   readonly createdAt: Date;
 }
 
@@ -31,6 +42,10 @@ interface AddressRow {
   user_id: string;
   order_no: string | null;
   created_at: Date;
+  /** These are of a derived one that is read, and `null` of others. */
+  fingerprint?: string | null;
+  path?: string | null;
+  index?: number | null;
 }
 
 /**
@@ -46,19 +61,29 @@ export function registerAddress(database: Database, wanted: WantedAddress): Prom
 
 /** The same within a transaction. Whatever this transaction reads of cursors afterwards is behind the gate. */
 export async function registerAddressIn(tx: Sql, wanted: WantedAddress): Promise<RegisteredAddress> {
-  await tx.query("LOCK TABLE registration_gate IN ROW EXCLUSIVE MODE");
-  const inserted = await tx.query<AddressRow>(
-    `INSERT INTO watched_addresses (address, merchant_id, user_id, order_no) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (address) DO NOTHING RETURNING *`,
-    [hexToBytes(wanted.address), wanted.merchantId, wanted.userId, wanted.orderNo ?? null],
-  );
-  if (inserted.length === 0 && wanted.orderNo !== undefined)
+  const registered = await registerNewAddressIn(tx, wanted);
+  if (registered !== undefined) return registered;
+  if (wanted.orderNo !== undefined)
     throw taken(wanted.address, "The address is assigned already; an order needs one of its own");
-  const [row] = inserted.length > 0 ? inserted : await selectAddress(tx, wanted.address);
+  const [row] = await selectAddress(tx, wanted.address);
   if (row === undefined || row.merchant_id !== wanted.merchantId || row.user_id !== wanted.userId) {
     throw taken(wanted.address, "The address is assigned to another user");
   }
-  return { ...toWatchedAddress(row), isNew: inserted.length > 0 };
+  return { ...toWatchedAddress(row), isNew: false };
+}
+
+/** Registers it unless it is registered already, to whomever. */
+export async function registerNewAddressIn(
+  tx: Sql,
+  { address, merchantId, userId, orderNo }: WantedAddress,
+): Promise<RegisteredAddress | undefined> {
+  await passRegistrationGate(tx);
+  const [row] = await tx.query<AddressRow>(
+    `INSERT INTO watched_addresses (address, merchant_id, user_id, order_no) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (address) DO NOTHING RETURNING *`,
+    [hexToBytes(address), merchantId, userId, orderNo ?? null],
+  );
+  return row === undefined ? undefined : { ...toWatchedAddress(row), isNew: true };
 }
 
 function taken(address: Address, why: string): InputError {
@@ -92,7 +117,7 @@ export async function registerAddresses(
     batch.map((each) => each.userId),
   ];
   return database.transaction(async (tx) => {
-    await tx.query("LOCK TABLE registration_gate IN ROW EXCLUSIVE MODE");
+    await passRegistrationGate(tx);
     // In the order of addresses: two imports of the same ones never wait for each other in a circle.
     const [inserted] = await tx.query<{ count: bigint }>(
       `WITH inserted AS (
@@ -126,6 +151,11 @@ export async function findAddress(
 ): Promise<WatchedAddress | undefined> {
   const [row] = await selectAddress(sql, address);
   return row?.merchant_id === merchantId ? toWatchedAddress(row) : undefined;
+}
+
+/** Until the transaction ends no ingest closes the gate, so it knows of what is registered here or comes before it. */
+export async function passRegistrationGate(tx: Sql): Promise<void> {
+  await tx.query("LOCK TABLE registration_gate IN ROW EXCLUSIVE MODE");
 }
 
 /**
@@ -189,7 +219,13 @@ export async function listAddresses(
 }
 
 function selectAddress(sql: Sql, address: Address): Promise<AddressRow[]> {
-  return sql.query<AddressRow>("SELECT * FROM watched_addresses WHERE address = $1", [hexToBytes(address)]);
+  return sql.query<AddressRow>(
+    `SELECT w.*, k.fingerprint, k.path_prefix || d.index AS path, d.index FROM watched_addresses w
+     LEFT JOIN derived_addresses d ON d.address = w.address
+     LEFT JOIN extended_keys k ON k.id = d.extended_key_id
+     WHERE w.address = $1`,
+    [hexToBytes(address)],
+  );
 }
 
 function toWatchedAddress(row: AddressRow): WatchedAddress {
@@ -198,6 +234,12 @@ function toWatchedAddress(row: AddressRow): WatchedAddress {
     merchantId: row.merchant_id,
     userId: row.user_id,
     orderNo: row.order_no,
+    derivation: toDerivation(row),
     createdAt: row.created_at,
   };
+}
+
+function toDerivation({ fingerprint, path, index }: AddressRow): Derivation | null {
+  if (fingerprint == null || path == null || index == null) return null;
+  return { keyFingerprint: fingerprint, path, index };
 }

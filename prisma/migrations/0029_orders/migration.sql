@@ -41,11 +41,16 @@ ALTER TABLE events ADD CONSTRAINT events_subject
 CREATE UNIQUE INDEX events_order ON events (order_id, sequence) WHERE order_id IS NOT NULL;
 
 -- BIP-32 extended public keys, from which addresses are derived one after the other. A key that is replaced keeps its
--- row: taken up again, it goes on where it was. No two merchants may have the same: their addresses would be the same.
+-- row: taken up again, it goes on where it was.
 CREATE TABLE extended_keys (
   id          integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
   merchant_id text NOT NULL REFERENCES merchants,
-  public_key  text NOT NULL UNIQUE,
+  public_key  text NOT NULL,                      -- xpub…, as it was given
+  fingerprint text NOT NULL,                      -- its name for people: it tells nothing of the key
+  path_prefix text NOT NULL,                      -- what stands before the index in the path below the key
+  -- Chain code and public key of the branch that addresses are children of: all that they follow from. One branch can
+  -- be written as more than one text, and no two merchants may have the same: their addresses would be the same.
+  branch      bytea NOT NULL UNIQUE CHECK (length(branch) = 65),
   next_index  integer NOT NULL DEFAULT 0 CHECK (next_index >= 0),
   is_current  boolean NOT NULL DEFAULT true,
   created_at  timestamptz NOT NULL DEFAULT now()
@@ -57,5 +62,8 @@ CREATE TABLE derived_addresses (
   extended_key_id integer NOT NULL REFERENCES extended_keys,
   index           integer NOT NULL CHECK (index >= 0),
   address         evm_address NOT NULL UNIQUE REFERENCES watched_addresses,
+  user_id         text,                           -- whose own it is; NULL: it is an order's
   PRIMARY KEY (extended_key_id, index)
 );
+-- A user has one of each key, however often and at once it is asked for.
+CREATE UNIQUE INDEX derived_addresses_own ON derived_addresses (extended_key_id, user_id) WHERE user_id IS NOT NULL;
