@@ -4,9 +4,11 @@
  * Gate → address → rescans up to the cursors of now. An ingest that committed before the gate was taken moved a
  * cursor that is read here; one that commits after it knows the address. So no block lies between the two.
  */
+import type { Address } from "../core/hex.ts";
 import { invalidWatchFrom, type WatchFrom } from "../core/watch-from.ts";
 import type { Database, Sql } from "../db/database.ts";
-import { type RegisteredAddress, registerAddressIn, type WantedAddress } from "../merchants/address-store.ts";
+import { type RegisteredAddress, registerAddressIn } from "../merchants/address-store.ts";
+import { takeNextAddress } from "../merchants/extended-key-store.ts";
 import {
   type AddressRescan,
   listRescans,
@@ -15,7 +17,11 @@ import {
 } from "../scanner/address-rescan-store.ts";
 import { type ChainState, listChainStates, readTime } from "../scanner/chain-store.ts";
 
-export interface WantedRegistration extends WantedAddress {
+export interface WantedRegistration {
+  readonly merchantId: string;
+  readonly userId: string;
+  /** Left out: the user's own of the merchant's extended public key. */
+  readonly address?: Address | undefined;
   readonly watchFrom?: WatchFrom | undefined;
 }
 
@@ -25,7 +31,7 @@ export interface Registration extends RegisteredAddress {
 
 /**
  * @param chainIds those that are followed
- * @throws {InputError} `address_taken`, or `invalid_watch_from` for a chain that is not followed, or what lies in the
+ * @throws {InputError} `address_taken`, `address_required`, or `invalid_watch_from` for a chain that is not followed, or what lies in the
  * future; nothing is registered then
  */
 export function registerAddressFrom(
@@ -34,13 +40,19 @@ export function registerAddressFrom(
   chainIds: readonly number[],
 ): Promise<Registration> {
   return database.transaction(async (tx) => {
-    const registered = await registerAddressIn(tx, wanted);
+    const registered = await register(tx, wanted);
     if (wanted.watchFrom !== undefined) {
       const wishes = await wishesOf(tx, wanted.watchFrom, chainIds);
       await requestRescans(tx, registered.address, wishes);
     }
     return { ...registered, rescans: await listRescans(tx, registered.address) };
   });
+}
+
+function register(tx: Sql, { address, merchantId, userId }: WantedRegistration): Promise<RegisteredAddress> {
+  return address === undefined
+    ? takeNextAddress(tx, { merchantId, userId, orderNo: null })
+    : registerAddressIn(tx, { address, merchantId, userId });
 }
 
 async function wishesOf(tx: Sql, watchFrom: WatchFrom, chainIds: readonly number[]): Promise<RescanWish[]> {

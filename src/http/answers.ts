@@ -194,6 +194,20 @@ export const orderDetailShape = z
 const addressKeys = {
   address: z.string().describe("Checksummed (EIP-55)."),
   userId: z.string(),
+  orderNo: z
+    .string()
+    .nullable()
+    .describe("The order that it was made for, and that it belongs to. null: none."),
+  derivation: z
+    .strictObject({
+      keyFingerprint: z
+        .string()
+        .describe("Which extended public key it is of: its BIP-32 fingerprint, 8 hexadecimal digits."),
+      path: z.string().describe("Below that key: 0/<index> for an account's, <index> for a chain's."),
+      index: z.int(),
+    })
+    .nullable()
+    .describe("Where in the merchant's wallet it lies. null: the merchant named it."),
   createdAt: time,
   rescans: z
     .array(

@@ -22,19 +22,13 @@ const assignAddress = (chainIds: readonly number[]) =>
     method: "POST",
     path: "/v1/addresses",
     summary:
-      "Assign an address to a user. From the answer on, every block that is ingested is matched against it; with watchFrom, earlier ones are looked at again for it.",
+      "Assign an address to a user: the one that is named, or without one the user's own of the merchant's extended public key, the next one if there is none yet. From the answer on, every block that is ingested is matched against it; with watchFrom, earlier ones are looked at again for it.",
     body: z.strictObject({ userId, address: address.optional(), watchFrom: watchFrom.optional() }),
     answers: {
       201: { description: "The address is assigned.", shape: addressShape },
       200: { description: "It was assigned to this user before.", shape: addressShape },
     },
     handle: async ({ caller, body, database }) => {
-      if (body.address === undefined) {
-        throw new InputError(
-          "address_required",
-          "address is missing: no extended public key is configured to take the next one from",
-        );
-      }
       const { merchantId } = caller;
       const wanted = { address: body.address, merchantId, userId: body.userId, watchFrom: body.watchFrom };
       const assigned = await registerAddressFrom(database, wanted, chainIds);
@@ -74,6 +68,8 @@ function addressBody(
   return {
     address: checksumAddress(watched.address),
     userId: watched.userId,
+    orderNo: watched.orderNo,
+    derivation: watched.derivation,
     createdAt: watched.createdAt.toISOString(),
     rescans: rescans.map(rescanBody),
   };
