@@ -57,7 +57,7 @@ describe("assigning an address", () => {
     });
   });
 
-  test("needs an address, as nothing gives the next one", async () => {
+  test("needs an address where the merchant has no extended public key to take the next one from", async () => {
     expect(await assign("alice", undefined)).toMatchObject({
       status: 400,
       body: { code: "address_required" },
