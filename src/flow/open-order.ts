@@ -11,6 +11,7 @@ import { type Address, checksumAddress } from "../core/hex.ts";
 import type { Order } from "../core/order.ts";
 import type { Database, Sql } from "../db/database.ts";
 import { registerAddressIn } from "../merchants/address-store.ts";
+import { takeNextAddress } from "../merchants/extended-key-store.ts";
 import { findOrderByNo, insertOrder, lockOrderNo } from "../orders/order-store.ts";
 import type { Random } from "../runtime/random.ts";
 
@@ -74,14 +75,12 @@ export function openOrder(
 /** A payer's page is found by the id alone: 160 bits that nobody guesses. */
 const ID_BYTES = 20;
 
+/** New, so that whatever comes to it is this order's. */
 async function takeAddress(tx: Sql, { address, merchantId, userId, orderNo }: WantedOrder): Promise<Address> {
-  if (address === undefined) {
-    throw new InputError(
-      "address_required",
-      "address is missing: no extended public key is configured to take the next one from",
-    );
-  }
-  return (await registerAddressIn(tx, { address, merchantId, userId, orderNo })).address;
+  const wanted = { merchantId, userId, orderNo };
+  const taken =
+    address === undefined ? takeNextAddress(tx, wanted) : registerAddressIn(tx, { ...wanted, address });
+  return (await taken).address;
 }
 
 function listedAsset({ chainIds, assetsOf }: OpenOrderParts, wanted: WantedOrder): KnownAsset {

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TemporaryError } from "../../core/errors.ts";
 import { checksumAddress } from "../../core/hex.ts";
+import { parseExtendedKey } from "../../merchants/extended-key.ts";
+import { setExtendedKey } from "../../merchants/extended-key-store.ts";
 import type { TestApi } from "../../testing/api.ts";
 import { createTestDatabase, type TestDatabase } from "../../testing/database.ts";
 import { addressOf, CHAIN_ID, USDT } from "../../testing/factory.ts";
 import { createOrderApi, type OrderApi, OTHER_CHAIN } from "../../testing/order-api.ts";
+import { walletAddress, walletKey } from "../../testing/wallet.ts";
 import { orderDetailShape, orderShape, pageOf } from "../answers.ts";
 
 let db: TestDatabase;
@@ -228,6 +231,44 @@ describe("the same orderNo again", () => {
       status: 409,
       body: { code: "idempotency_conflict" },
     });
+  });
+});
+
+describe("with an extended public key", () => {
+  let key: string;
+  beforeAll(async () => {
+    const wallet = await api.addMerchant("Wallet");
+    key = wallet.key;
+    const account = parseExtendedKey(walletKey().public);
+    await db.database.transaction((tx) => setExtendedKey(tx, wallet.id, account, 0));
+  });
+  const next = (orderNo: string, given: object = {}) =>
+    open(orderNo, { address: undefined, ...given }, { key });
+  const addressIn = ({ body }: { readonly body: unknown }) => orderShape.parse(body).address.toLowerCase();
+
+  test("each order has the next address, and the same order again takes none", async () => {
+    const first = await next("w-1");
+    expect([first.status, addressIn(first)]).toEqual([201, walletAddress(0)]);
+    const again = await next("w-1");
+    expect([again.status, again.text]).toEqual([200, first.text]);
+    expect(addressIn(await next("w-2", { userId: "w-1" }))).toBe(walletAddress(1));
+    expect(addressIn(await open("w-3", {}, { key }))).toBe(addressOf("order w-3"));
+  });
+
+  test("F4: one number at once takes one address, many numbers at once one each, without a gap", async () => {
+    const crowd = await Promise.all(Array.from({ length: 16 }, () => next("w-crowd")));
+    expect(crowd.map(({ status }) => status).sort()).toEqual([...Array(15).fill(200), 201]);
+    expect(new Set(crowd.map(addressIn))).toEqual(new Set([walletAddress(2)]));
+    const many = await Promise.all(Array.from({ length: 16 }, (_, n) => next(`w-many ${n}`)));
+    expect(many.map(addressIn).sort()).toEqual(
+      Array.from({ length: 16 }, (_, n) => walletAddress(n + 3)).sort(),
+    );
+  });
+
+  test("an order that is refused takes none", async () => {
+    expect(await next("w-refused", { amount: "0.5" })).toMatchObject({ status: 422 });
+    expect(await next("w-refused", { currency: "DOGE" })).toMatchObject({ status: 422 });
+    expect(addressIn(await next("w-next"))).toBe(walletAddress(19));
   });
 });
 
