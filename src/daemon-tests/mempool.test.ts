@@ -131,6 +131,48 @@ describe("the mempool", { timeout: 180_000 }, () => {
     expect(await rig.balancesOf("alice")).toEqual({ ETH: [0n, ETHER], USDT: [0n, 2_500_000n] });
   });
 
+  it("tells of a payment with its address and order, from the mempool to its credit", async () => {
+    const { anvil, api, receiver } = rig;
+    const to = addressOf("order A-1001");
+    const { body: order } = await api.call<{ id: string }>("POST", "/v1/orders", {
+      orderNo: "A-1001",
+      userId: "judy",
+      chainId: anvil.chainId,
+      currency: "USDT",
+      amount: "2.5",
+      address: to,
+    });
+    const showOrder = async () => (await api.call("GET", `/v1/orders/${order.id}`)).body;
+    const payment = await anvil.transferToken(rig.token, to, 2_500_000n, anvil.account(1));
+    await untilTold(payment, "seen");
+    const named = { to: checksumAddress(to), orderNo: "A-1001", userId: "judy", txHash: payment };
+    const toldOfIt = (type: string) =>
+      receiver.callbacks().find((each) => each.type === type && each.data.txHash === payment)?.data;
+    expect(toldOfIt("deposit.seen")).toMatchObject({ ...named, status: "seen", amount: "2.5" });
+    expect(await allSeen("?orderNo=A-1001")).toMatchObject([named]);
+    expect(await showOrder()).toMatchObject({
+      status: "open",
+      pending: "0",
+      paid: "0",
+      deposits: [],
+      seenPayments: [{ ...named, status: "seen" }],
+    });
+
+    await anvil.mine();
+    await waitFor(async () => (await api.deposits({ orderNo: "A-1001" })).length === 1, {
+      timeoutMs: 60_000,
+      what: "the deposit of the order",
+    });
+    expect(await showOrder()).toMatchObject({ status: "open", pending: "2.5", paid: "0", remaining: "2.5" });
+    await rig.mineDeep();
+    const [deposit] = await api.deposits({ orderNo: "A-1001" });
+    expect(deposit).toMatchObject({ ...named, status: "unlocked" });
+    for (const type of ["deposit.pending", "deposit.credited"])
+      expect(toldOfIt(type)).toMatchObject({ ...named, id: deposit?.id });
+    await untilTold(payment, "mined");
+    expect(await showOrder()).toMatchObject({ seenPayments: [], deposits: [{ id: deposit?.id }] });
+  });
+
   it("A13: never credits a transaction that is replaced in the mempool, and tells that it was", async () => {
     const { anvil } = rig;
     const bob = await rig.watch("bob");
