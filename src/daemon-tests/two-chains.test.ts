@@ -39,12 +39,26 @@ describe("one address on two chains", () => {
     await other.sendEth(alice, ETHER, other.account(5));
     await other.sendEth(alice, 2n * ETHER, other.account(5));
     await other.transferToken(twin, alice, 7_000_000n, other.account(6));
-    await other.mine(UNLOCK_DEPTH);
+    await rig.anvil.mine(1);
+    await waitFor(async () => (await rig.depositsOf("alice")).length === 1, {
+      what: "it to be pending here",
+    });
+    const unlocked = async () =>
+      (await rig.depositsOf("alice")).flatMap(({ chainId, status }) =>
+        status === "unlocked" ? chainId : [],
+      );
+    // Deeper there than anything here: a chain's cursor says nothing of another's deposits.
+    await other.mine(100);
+    await waitFor(async () => (await unlocked()).length >= 2, {
+      timeoutMs: 45_000,
+      what: "the other chain's to be unlocked",
+    });
+    expect(await unlocked()).toEqual([OTHER_CHAIN, OTHER_CHAIN]);
     await rig.mineDeep();
-    await waitFor(
-      async () => (await rig.depositsOf("alice")).filter(({ status }) => status === "unlocked").length === 3,
-      { timeoutMs: 45_000, what: "three unlocked deposits" },
-    );
+    await waitFor(async () => (await unlocked()).length === 3, {
+      timeoutMs: 45_000,
+      what: "three unlocked deposits",
+    });
     await rig.quiet();
     const deposits = await rig.depositsOf("alice");
     const essence = deposits.map(({ chainId, status, amount, reason }) => [chainId, status, amount, reason]);
