@@ -92,6 +92,7 @@ describe("finding the common ancestor", () => {
 
   it("C7: refuses instead, when a node turns out to be of another chain", async () => {
     const { ours, head } = await fork(5, 6);
+    await nodes.head(); // it was found to be of its chain before
     proxy.lie(lies.otherChain(1), { methods: ["eth_chainId"] });
     await expect(findCommonAncestor(nodes, keeping(ours.slice(2)), head)).rejects.toMatchObject({
       code: "wrong_chain",
