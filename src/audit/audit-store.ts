@@ -15,6 +15,8 @@ export const AUDIT_ACTIONS = [
   "merchant.create",
   "key.create",
   "key.revoke",
+  "xpub.set",
+  "xpub.remove",
   "config.change",
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];

@@ -17,6 +17,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 const REFUSALS: readonly ErrorCode[] = [
   "name_taken",
   "address_taken",
+  "extended_key_taken",
   "not_found",
   "forbidden",
   "deposit_not_held",

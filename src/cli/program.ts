@@ -5,6 +5,7 @@ import { LOG_LEVELS } from "../runtime/logger.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { CommandResult, GlobalOptions } from "./command.ts";
 import type { RescanArguments } from "./commands/chains.ts";
+import type { ExtendedKeyArguments } from "./commands/extended-keys.ts";
 import type { AuditArguments, ReviewArguments } from "./commands/holds.ts";
 import type { ListenArguments } from "./commands/listen.ts";
 import type { ReplayArguments } from "./commands/replay.ts";
@@ -239,15 +240,37 @@ function addSecrets(program: Command, run: Wrap, output: Output): void {
 
 function addMerchants(program: Command, run: Wrap): void {
   const commands = () => import("./commands/merchants.ts");
-  program
-    .command("merchant")
-    .description("tenants")
+  const merchant = program.command("merchant").description("tenants");
+  merchant
     .command("create <name>")
     .description("make a merchant with its first API key, which is shown once")
     .option("--operator", "the key may use /v1/admin", false)
+    .option("--xpub <key>", "derive its addresses from this extended public key")
     .action(
-      run(async (options, name: string, { operator }: { operator: boolean }) =>
-        (await commands()).createMerchantCommand(options, { name, operator }),
+      run(async (options, name: string, given: { operator: boolean; xpub?: string }) =>
+        (await commands()).createMerchantCommand(options, { name, ...given }),
+      ),
+    );
+  merchant
+    .command("xpub <merchant> [key]")
+    .description("show or set the extended public key that a merchant's addresses are derived from")
+    .option("--from <index>", "derive none before it", "0")
+    .option("--count <n>", "how many of its addresses are shown", "3")
+    .option("--dry-run", "show what the key gives, and set nothing", false)
+    .option("--remove", "derive nothing more; what was derived stays watched", false)
+    .action(
+      run(
+        async (
+          options,
+          merchant: string,
+          key: string | undefined,
+          given: Omit<ExtendedKeyArguments, "merchant">,
+        ) =>
+          (await import("./commands/extended-keys.ts")).extendedKeyCommand(options, {
+            ...given,
+            merchant,
+            key,
+          }),
       ),
     );
   const key = program.command("key").description("API keys");

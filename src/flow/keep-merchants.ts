@@ -3,8 +3,10 @@ import { appendAudit } from "../audit/audit-store.ts";
 import type { Actor } from "../core/actor.ts";
 import type { Database } from "../db/database.ts";
 import { createApiKey, type NewApiKey, revokeApiKey, type WantedApiKey } from "../merchants/api-key-store.ts";
+import type { ExtendedKey } from "../merchants/extended-key.ts";
 import { createMerchant, getMerchant, type Merchant } from "../merchants/merchant-store.ts";
 import type { Random } from "../runtime/random.ts";
+import { keepExtendedKey, withFreeIndex } from "./keep-extended-keys.ts";
 
 export interface Keeping {
   readonly database: Database;
@@ -17,16 +19,18 @@ export interface KeyedMerchant {
   readonly apiKey: NewApiKey;
 }
 
-/** @throws {InputError} `name_taken`, `invalid_request` */
+/** @throws {InputError} `name_taken`, `invalid_request`, `extended_key_taken`; there is no merchant then */
 export async function openMerchant(
   { database, random, actor }: Keeping,
-  wanted: WantedApiKey & { readonly name: string },
+  { key, ...wanted }: WantedApiKey & { readonly name: string; readonly key?: ExtendedKey | undefined },
 ): Promise<KeyedMerchant> {
+  const ready = key === undefined ? undefined : await withFreeIndex(database, { key, fromIndex: 0 });
   return database.transaction(async (tx) => {
     const made = await createMerchant(tx, random, wanted);
     const { merchant, apiKey } = made;
     const detail = { name: merchant.name, keyId: apiKey.id, ...keyDetail(wanted) };
     await appendAudit(tx, { actor, action: "merchant.create", subject: merchant.id, detail });
+    if (ready !== undefined) await keepExtendedKey(tx, actor, merchant.id, ready);
     return made;
   });
 }

@@ -110,12 +110,16 @@ export async function findExtendedKey(sql: Sql, merchantId: string): Promise<Kep
 const INDEXES_AT_ONCE = 100;
 
 /**
- * The first index from here on whose address nobody has registered. A merchant who imported the addresses of his wallet
+ * The first index from here on whose address nobody has registered, nor has the key, if it is known, passed. A merchant who imported the addresses of his wallet
  * has many in a row: `takeNextAddress` would pass over them too, one by one and with the key's row locked.
  */
 export async function findFreeIndex(sql: Sql, branch: Branch, from: number): Promise<number> {
   const { addressAt } = createDerivation(branch);
-  for (let first = from; ; first += INDEXES_AT_ONCE) {
+  const [known] = await sql.query<{ next_index: number }>(
+    "SELECT next_index FROM extended_keys WHERE branch = $1",
+    [branch],
+  );
+  for (let first = Math.max(from, known?.next_index ?? 0); ; first += INDEXES_AT_ONCE) {
     const addresses = Array.from({ length: INDEXES_AT_ONCE }, (_, n) => addressAt(first + n));
     const rows = await sql.query<{ address: Buffer }>(
       "SELECT address FROM watched_addresses WHERE address = ANY ($1::bytea[])",

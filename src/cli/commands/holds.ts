@@ -10,6 +10,7 @@ import { actingAs } from "../acting.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
 import { EXIT } from "../exit-code.ts";
 import { holdsText, readHolds } from "../hold-list.ts";
+import { parseNumber } from "../parse-number.ts";
 import { setUp } from "../setup.ts";
 import { alignColumns } from "../table.ts";
 import { withDatabase } from "../with-database.ts";
@@ -91,9 +92,4 @@ function auditText(rows: readonly AuditRow[]): string {
     detail,
   ]);
   return alignColumns([["SEQUENCE", "AT", "ACTOR", "ACTION", "SUBJECT", "DETAIL"], ...cells]);
-}
-
-function parseNumber(text: string, path: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new InputError("invalid_request", `${path} must be a number`, { path, value: text });
 }

@@ -1,5 +1,6 @@
 /** `merchant create`, `key create`, `key revoke`. A key is shown here and never again. */
 import { endKey, issueKey, type Keeping, openMerchant } from "../../flow/keep-merchants.ts";
+import { parseExtendedKey } from "../../merchants/extended-key.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { actingAs } from "../acting.ts";
 import type { CommandResult, GlobalOptions } from "../command.ts";
@@ -8,14 +9,20 @@ import { setUp } from "../setup.ts";
 import { alignColumns } from "../table.ts";
 import { withDatabase } from "../with-database.ts";
 
+const COMPARE_THEM =
+  "Compare its first addresses with your wallet's before any money goes there: depositd merchant xpub <merchant>";
 const KEEP_IT = "Keep the key now: it is not shown again.";
 
-/** @throws {InputError} `name_taken` */
+/** @throws {InputError} `name_taken`, and with an `xpub` `invalid_extended_key`, `private_key_given`, `extended_key_taken` */
 export async function createMerchantCommand(
   options: GlobalOptions,
-  wanted: { readonly name: string; readonly operator: boolean },
+  {
+    xpub,
+    ...wanted
+  }: { readonly name: string; readonly operator: boolean; readonly xpub?: string | undefined },
 ): Promise<CommandResult> {
-  const { merchant, apiKey } = await keeping(options, (parts) => openMerchant(parts, wanted));
+  const key = xpub === undefined ? undefined : parseExtendedKey(xpub);
+  const { merchant, apiKey } = await keeping(options, (parts) => openMerchant(parts, { ...wanted, key }));
   return {
     exitCode: EXIT.done,
     json: { merchantId: merchant.id, apiKey: apiKey.key },
@@ -23,7 +30,7 @@ export async function createMerchantCommand(
       ["merchant", merchant.id],
       ["name", merchant.name],
       ["API key", apiKey.key],
-    ])}\n${KEEP_IT}`,
+    ])}\n${KEEP_IT}${key === undefined ? "" : `\n${COMPARE_THEM}`}`,
   };
 }
 
