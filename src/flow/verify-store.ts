@@ -223,6 +223,17 @@ export const RULES: readonly Rule[] = [
         SELECT FROM audit_log a WHERE a.subject = r.deposit_id AND a.action = 'deposit.' || r.act
           AND (a.detail::jsonb ->> 'sequence')::integer = r.sequence)`,
   },
+  {
+    name: "derived_astray",
+    says: "A derived address is watched for its key's merchant, for an order or its own user, and its index is passed",
+    query: `SELECT '0x' || encode(d.address::bytea, 'hex') AS address, k.fingerprint, d.index
+      FROM derived_addresses d
+      JOIN extended_keys k ON k.id = d.extended_key_id
+      JOIN watched_addresses w ON w.address = d.address
+      WHERE w.merchant_id <> k.merchant_id OR d.index >= k.next_index
+        OR CASE WHEN d.user_id IS NULL THEN w.order_no IS NULL
+                ELSE w.order_no IS NOT NULL OR w.user_id <> d.user_id END`,
+  },
 ];
 
 /** What breaks a rule. */

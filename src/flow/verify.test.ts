@@ -4,6 +4,8 @@ import { appendAudit, isInAuditLog, readAuditHead } from "../audit/audit-store.t
 import { shellActor } from "../core/actor.ts";
 import type { KnownAsset } from "../core/asset.ts";
 import { registerAddress } from "../merchants/address-store.ts";
+import { parseExtendedKey } from "../merchants/extended-key.ts";
+import { setExtendedKey, takeNextAddress } from "../merchants/extended-key-store.ts";
 import type { HoldRules } from "../review/hold-rules.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
@@ -19,6 +21,7 @@ import {
   transferOf,
 } from "../testing/factory.ts";
 import { HOLD_ALL } from "../testing/holds.ts";
+import { walletKey } from "../testing/wallet.ts";
 import { debitUser } from "./debit-user.ts";
 import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
 import { reviewDeposit } from "./review-deposits.ts";
@@ -90,8 +93,18 @@ beforeEach(async () => {
   } as const;
   await reviewDeposit(test.database, asked, { fourEyes: false });
   await writeAudit(4);
+  await deriveAddresses();
 });
 afterEach(() => test.drop());
+
+/** One that is bob's own, and one for an order of his. */
+async function deriveAddresses(): Promise<void> {
+  await test.database.transaction(async (tx) => {
+    await setExtendedKey(tx, MERCHANT_ID, parseExtendedKey(walletKey().public), 0);
+    for (const orderNo of [null, "derived"])
+      await takeNextAddress(tx, { merchantId: MERCHANT_ID, userId: "bob", orderNo });
+  });
+}
 
 /** So many more rows of the audit log. */
 async function writeAudit(count: number): Promise<void> {
@@ -148,6 +161,7 @@ const PLANTED: Readonly<Record<string, readonly string[]>> = {
   due_out_of_step: ["DELETE FROM due_deliveries"],
   audit_broken: ["UPDATE audit_log SET actor = 'operator:eve' WHERE sequence = 2"],
   review_unaccounted: ["UPDATE review_acts SET carried_out_at = NULL"],
+  derived_astray: ["UPDATE watched_addresses SET user_id = 'eve' WHERE user_id = 'bob'"],
   cursor_off_branch: ["UPDATE block_refs SET hash = sha256(hash) WHERE number = 2"],
 };
 
@@ -168,6 +182,18 @@ describe("verify", () => {
       "suspense",
       "unlock",
     ]);
+  });
+
+  it.each([
+    "UPDATE extended_keys SET merchant_id = 'mer_other'",
+    "UPDATE extended_keys SET next_index = 1",
+    "UPDATE watched_addresses SET order_no = 'other' WHERE user_id = 'bob' AND order_no IS NULL",
+    "UPDATE watched_addresses SET order_no = NULL WHERE order_no = 'derived'",
+  ])("names a derived address that is astray after %s", async (statement) => {
+    await test.database.query("INSERT INTO merchants (id, name) VALUES ('mer_other', 'Other')");
+    expect(await broken()).toEqual([]);
+    await test.database.query(statement);
+    expect(await broken()).toEqual(["derived_astray"]);
   });
 
   it("has a planted error for each of its rules", () => {
