@@ -4,7 +4,7 @@ import { addressOf, blockOf, blockWith, CHAIN_ID, transferOf } from "../testing/
 import { AMOUNT, createOrderedChain, type OrderedChain, payment, timeOf } from "../testing/ordered-chain.ts";
 import { insertOrder } from "../testing/orders.ts";
 import { waitFor } from "../testing/wait-for.ts";
-import { watchedDatabase } from "../testing/watched-database.ts";
+import { doesAnybodyWait, watchedDatabase } from "../testing/watched-database.ts";
 import { type Settled, settleDeposits } from "./settle-deposits.ts";
 import { checkBooks } from "./verify-store.ts";
 
@@ -32,15 +32,7 @@ function settleWhile(words: string, meanwhile: () => Promise<unknown>) {
 }
 
 const untilSomebodyWaits = () =>
-  waitFor(
-    async () => {
-      const waiting = await chain.test.database.query(
-        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-      );
-      return waiting.length > 0;
-    },
-    { timeoutMs: 30_000, what: "a settler to wait for another" },
-  );
+  waitFor(() => doesAnybodyWait(chain.test.database), { what: "a settler to wait for another" });
 
 describe("several settlers", () => {
   it("F1: agree on an order of which each credits a part", async () => {

@@ -4,6 +4,7 @@ import type { Database } from "../db/database.ts";
 import { addressOf, blockOf, blockWith, CHAIN_ID, transferOf } from "../testing/factory.ts";
 import { createHandmadeChain, type HandmadeChain } from "../testing/handmade-chain.ts";
 import { waitFor } from "../testing/wait-for.ts";
+import { doesAnybodyWait, watchedDatabase } from "../testing/watched-database.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 
 let chain: HandmadeChain;
@@ -14,35 +15,16 @@ afterEach(() => chain.test.drop());
 
 /** Of a settler that has read the cursor: this happens before its first look at what is due. */
 function databaseWith(beforeLook: () => Promise<void>): Database {
-  const { database } = chain.test;
   let hasLooked = false;
-  return {
-    ...database,
-    transaction: (work) =>
-      database.transaction((tx) =>
-        work({
-          query: async (text, values, name) => {
-            if (text.includes("waiting_deposits") && !hasLooked) {
-              hasLooked = true;
-              await beforeLook();
-            }
-            return tx.query(text, values, name);
-          },
-        }),
-      ),
-  };
+  return watchedDatabase(chain.test.database, async (text) => {
+    if (hasLooked || !text.includes("waiting_deposits")) return;
+    hasLooked = true;
+    await beforeLook();
+  });
 }
 
 const untilSomebodyWaits = () =>
-  waitFor(
-    async () => {
-      const waiting = await chain.test.database.query(
-        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-      );
-      return waiting.length > 0;
-    },
-    { timeoutMs: 30_000, what: "the reorg to wait for the settler" },
-  );
+  waitFor(() => doesAnybodyWait(chain.test.database), { what: "the reorg to wait for the settler" });
 
 it("B9: a reorg waits for the settler under way, whose cursor credits nothing on the new branch", async () => {
   const payment = transferOf({ to: addressOf("alice"), tx: "1" });

@@ -161,6 +161,37 @@ export const RULES: readonly Rule[] = [
       WHERE held.total <> seen.total`,
   },
   {
+    // A deadline that has passed may not have been looked at yet, and a reorg may take the cursor back below it: so an
+    // order that is not paid may be expired or not.
+    name: "order_out_of_step",
+    says: "What an order counts as paid and late, and its status, follow from the credited deposits of its address",
+    query: `SELECT o.id, o.order_no, o.status, o.paid::text, o.late::text, s.paid::text AS in_time, s.late::text AS after
+      FROM orders o
+      JOIN (
+        SELECT p.id,
+          coalesce(sum(d.amount) FILTER (WHERE d.block_time <= p.expires_at), 0) AS paid,
+          coalesce(sum(d.amount) FILTER (WHERE d.block_time > p.expires_at), 0) AS late
+        FROM orders p LEFT JOIN deposits d
+          ON d.to_address = p.address AND d.asset_id = p.asset_id AND d.status IN ('credited', 'unlocked')
+        GROUP BY p.id
+      ) s ON s.id = o.id
+      WHERE o.paid <> s.paid OR o.late <> s.late OR o.status <> CASE
+        WHEN s.paid >= o.amount AND s.paid + s.late > o.amount THEN 'overpaid'
+        WHEN s.paid >= o.amount THEN 'paid'
+        WHEN o.status = 'expired' THEN 'expired'
+        WHEN s.paid > 0 THEN 'underpaid' ELSE 'open' END`,
+  },
+  {
+    name: "order_untold",
+    says: "Every change of an order has one event, numbered without a gap, and the last one tells of its status",
+    query: `SELECT o.id, o.sequence, count(e.id) AS events FROM orders o LEFT JOIN events e ON e.order_id = o.id
+      GROUP BY o.id
+      HAVING count(e.id) <> o.sequence OR coalesce(min(e.sequence), 1) <> 1
+        OR coalesce(max(e.sequence), 0) <> o.sequence
+        OR o.status <> coalesce(
+          max(e.body::jsonb #>> '{data,status}') FILTER (WHERE e.sequence = o.sequence), 'open')`,
+  },
+  {
     name: "waiting_out_of_step",
     says: "What waits for a credit, an unlock or a review is known as waiting for just that",
     query: `SELECT coalesce(d.id, w.deposit_id) AS id, d.status, w.status AS known_as FROM waiting_deposits w

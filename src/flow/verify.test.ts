@@ -21,6 +21,7 @@ import {
   transferOf,
 } from "../testing/factory.ts";
 import { HOLD_ALL } from "../testing/holds.ts";
+import { insertOrder } from "../testing/orders.ts";
 import { walletKey } from "../testing/wallet.ts";
 import { debitUser } from "./debit-user.ts";
 import { type IngestContext, ingestBlocks } from "./ingest-block.ts";
@@ -37,7 +38,7 @@ let asset: KnownAsset;
 
 /**
  * Books with one of each: deposits credited, unlocked, reversed with a shortfall, credited again, pending; a debit; a
- * receivable that a later credit repaid; three deliveries of a kind.
+ * receivable that a later credit repaid; an order paid, reopened and paid again; three deliveries of a kind.
  */
 beforeEach(async () => {
   test = await createTestDatabase();
@@ -51,6 +52,8 @@ beforeEach(async () => {
      VALUES ('end_all', $1, 'http://127.0.0.1', '{deposit.pending,deposit.credited}', '\\x00')`,
     [MERCHANT_ID],
   );
+  const expiresAt = new Date((blockOf(9).timestamp + 1) * 1000);
+  await insertOrder(test.database, { orderNo: "A-1", asset, amountBaseUnits: 100n, expiresAt });
   const context: IngestContext = {
     database: test.database,
     chainId: CHAIN_ID,
@@ -71,6 +74,8 @@ beforeEach(async () => {
     rules: HoldRules | null = null,
   ) => {
     const transfers = [transferOf({ to: alice, tx: `${number}`, amountBaseUnits: 100n })];
+    if (number === 4)
+      transfers.push(transferOf({ to: addressOf("A-1"), tx: "order", amountBaseUnits: 100n }));
     await ingestBlocks(context, claim(number - 1, parentBranch), [
       blockWith(blockOf(number, branch, parentBranch), transfers),
     ]);
@@ -119,6 +124,7 @@ async function plant(...statements: string[]): Promise<void> {
     "ledger_postings",
     "ledger_accounts",
     "deposits",
+    "orders",
     "events",
     "deliveries",
     "debits",
@@ -157,6 +163,8 @@ const PLANTED: Readonly<Record<string, readonly string[]>> = {
     "DELETE FROM deliveries WHERE event_id = (SELECT id FROM events WHERE type = 'deposit.credited' ORDER BY id OFFSET 2 LIMIT 1)",
   ],
   custody_off: ["UPDATE deposits SET amount = amount + 1 WHERE status = 'unlocked'"],
+  order_out_of_step: ["UPDATE orders SET late = late + 1"],
+  order_untold: ["UPDATE events SET sequence = sequence + 1 WHERE order_id IS NOT NULL AND sequence = 3"],
   waiting_out_of_step: ["DELETE FROM waiting_deposits"],
   due_out_of_step: ["DELETE FROM due_deliveries"],
   audit_broken: ["UPDATE audit_log SET actor = 'operator:eve' WHERE sequence = 2"],

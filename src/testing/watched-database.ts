@@ -1,4 +1,4 @@
-/** A database of whose statements a test is told. */
+/** What goes on in a database: the statements of one client, and whether any waits for another. */
 import type { Database } from "../db/database.ts";
 
 /** @param tell is waited for before each statement within a transaction */
@@ -15,4 +15,12 @@ export function watchedDatabase(database: Database, tell: (text: string) => Prom
         }),
       ),
   };
+}
+
+/** Whether a statement waits for a lock that another transaction holds. */
+export async function doesAnybodyWait(database: Database): Promise<boolean> {
+  const waiting = await database.query(
+    "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+  );
+  return waiting.length > 0;
 }
