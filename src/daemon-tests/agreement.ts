@@ -7,7 +7,7 @@ import type { Rig } from "./rig.ts";
 
 /**
  * For when all is unlocked and told: what each user has equals what the chain says came in, every deposit stands
- * once, and every status change of every deposit was told.
+ * once, and every change of every deposit and order was told.
  *
  * @param users address by user id
  */
@@ -42,15 +42,16 @@ async function availableOf(
   return Object.fromEntries(Object.entries(available).filter(([, amount]) => amount > 0n));
 }
 
-/** Status changes that no callback spoke of. */
+/** Changes of deposits and orders that no callback spoke of. */
 async function untold(rig: Rig): Promise<string[]> {
   const told = new Set(
     rig.receiver.callbacks().map(({ data, type }) => `${data.id} ${data.sequence} ${type}`),
   );
-  const events = await rig.test.database.query<{ deposit_id: string; sequence: number; type: string }>(
-    "SELECT deposit_id, sequence, type FROM events WHERE deposit_id IS NOT NULL",
+  const events = await rig.test.database.query<{ subject: string; sequence: number; type: string }>(
+    `SELECT coalesce(deposit_id, order_id) AS subject, sequence, type FROM events
+     WHERE num_nonnulls(deposit_id, order_id) = 1`,
   );
   return events
-    .map((event) => `${event.deposit_id} ${event.sequence} ${event.type}`)
+    .map((event) => `${event.subject} ${event.sequence} ${event.type}`)
     .filter((event) => !told.has(event));
 }
