@@ -1,6 +1,7 @@
 /** What this process serves over HTTP: the API where that is its role, and pages about itself in any case. */
 import type { Closing } from "./app-closing.ts";
 import { type ReadinessParts, readReadiness } from "./app-readiness.ts";
+import { payerPages } from "./checkout/payer-pages.ts";
 import { coerceError } from "./core/errors.ts";
 import type { OpenedDatabase } from "./db/open-database.ts";
 import type { HttpParts } from "./http/parts.ts";
@@ -46,6 +47,7 @@ export async function listen(parts: ListenParts, closing: Closing): Promise<stri
     firstDelayMs: config.callbacks.scheduleMs[0] ?? 0,
     deliverer: () => readinessParts.deliverer(),
     random: systemRandom,
+    pages: payerPages(parts),
     readiness: () => readReadiness(readinessParts),
   });
   closing.add("http", () => server.close());

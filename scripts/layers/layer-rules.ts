@@ -3,8 +3,12 @@ import { isTestCode, type ResolvedImport, type SourceFile } from "./source-tree.
 import type { Violation } from "./violation.ts";
 
 /** Values are imported only rightwards, that is from a later row. Each row is one layer. */
-const LAYERS = ["cli", "app", "http", "flow", "stages", "db", "runtime", "core"] as const;
+const LAYERS = ["cli", "app", "faces", "flow", "stages", "db", "runtime", "core"] as const;
 type Layer = (typeof LAYERS)[number];
+
+/** For programs, and for payers. They know nothing of each other. */
+const FACES = ["http", "checkout"] as const;
+type Face = (typeof FACES)[number];
 
 /**
  * The way of the data. Stages never import each other's values, and types only from an earlier stage. `merchants`
@@ -30,16 +34,20 @@ type Stage = (typeof STAGES)[number];
 interface Place {
   readonly layer: Layer;
   readonly stage: Stage | null;
+  readonly face: Face | null;
 }
 
 export function findPlace(path: string): Place | null {
   const [, first = "", ...rest] = path.split("/");
   // Files directly in src/ are the composition root and its parts.
-  if (rest.length === 0) return /^app(-[\w-]+)?\.ts$/.test(first) ? { layer: "app", stage: null } : null;
+  if (rest.length === 0)
+    return /^app(-[\w-]+)?\.ts$/.test(first) ? { layer: "app", stage: null, face: null } : null;
   const stage = STAGES.find((name) => name === first);
-  if (stage !== undefined) return { layer: "stages", stage };
-  const layer = LAYERS.find((name) => name === first && name !== "stages" && name !== "app");
-  return layer === undefined ? null : { layer, stage: null };
+  if (stage !== undefined) return { layer: "stages", stage, face: null };
+  const face = FACES.find((name) => name === first);
+  if (face !== undefined) return { layer: "faces", stage: null, face };
+  const layer = LAYERS.find((name) => name === first && !["stages", "faces", "app"].includes(name));
+  return layer === undefined ? null : { layer, stage: null, face: null };
 }
 
 export function checkLayers(file: SourceFile): Violation[] {
@@ -72,9 +80,11 @@ function checkImport(file: SourceFile, from: Place, found: ResolvedImport): Viol
   if (distance < 0) {
     return report(
       "layer",
-      `${from.layer} may not know ${to.layer}; pass what it needs in, or move it rightwards`,
+      `${from.face ?? from.layer} may not know ${to.face ?? to.layer}; pass what it needs in, or move it rightwards`,
     );
   }
+  if (from.face !== to.face && from.layer === to.layer)
+    return report("layer", `${from.face} may not know ${to.face}; app brings the two together`);
   if (from.stage === null || to.stage === null || from.stage === to.stage) return [];
   if (!found.isType) {
     return report("stage", "stages never import each other's values; let flow/ bring the two together");

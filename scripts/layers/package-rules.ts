@@ -33,6 +33,12 @@ const PACKAGE_RULES: readonly PackageRule[] = [
     instead: "extended keys are read in merchants/extended-key alone, where no private one passes",
   },
   {
+    packages: /^uqr$/,
+    isAllowed: (path) => path === "src/checkout/qr-code.ts",
+    areTypesFree: false,
+    instead: "QR codes are for checkout/qr-code",
+  },
+  {
     packages: /^(pg|@prisma\/.*)$/,
     isAllowed: isStore,
     areTypesFree: false,

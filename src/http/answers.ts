@@ -173,9 +173,17 @@ const orderKeys = {
 
 export const orderShape: z.ZodType<OrderBody> = z.strictObject(orderKeys).meta({ id: "Order" });
 
+const answeredOrderKeys = {
+  ...orderKeys,
+  pageUrl: z.string().describe("A page for its payer, who needs no key."),
+};
+
+/** In answers, which know where the payer's page is; callbacks do not. */
+export const answeredOrderShape = z.strictObject(answeredOrderKeys).meta({ id: "AnsweredOrder" });
+
 export const orderDetailShape = z
   .strictObject({
-    ...orderKeys,
+    ...answeredOrderKeys,
     pending: amount.describe("Of its asset and in time, and not credited yet: pending or held."),
     pendingBaseUnits: baseUnits,
     deposits: z

@@ -172,6 +172,13 @@ const page = (summary: string, type: string, statuses: Record<string, string>): 
   },
 });
 
+const PAYER_STATUSES = { 200: "The order.", 404: "There is no such order." };
+
+const forPayer = (described: Json): Json => ({
+  ...described,
+  parameters: [{ name: "id", in: "path", required: true, schema: { type: "string" } }],
+});
+
 const SERVICE_PATHS: Json = {
   "/healthz": page("The process is alive.", "application/json", { 200: "It is." }),
   "/readyz": page("Every part, with what holds it back.", "application/json", {
@@ -189,5 +196,7 @@ const SERVICE_PATHS: Json = {
       responses: { 200: { description: "The schema.", content: { "application/schema+json": {} } } },
     },
   },
+  "/pay/{id}": forPayer(page("The page of an order, for its payer.", "text/html", PAYER_STATUSES)),
+  "/pay/{id}/state": forPayer(page("What that page shows.", "application/json", PAYER_STATUSES)),
   "/openapi.json": page("This description.", "application/json", { 200: "OpenAPI 3.1." }),
 };

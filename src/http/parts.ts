@@ -11,6 +11,17 @@ import type { Random } from "../runtime/random.ts";
 import type { SecretBox } from "../runtime/secret-box.ts";
 import type { Readiness } from "./readiness.ts";
 
+/** A page for people who have no key, made elsewhere. */
+export interface PublicPage {
+  /** As the router writes it: `/pay/:id`. */
+  readonly path: string;
+  answer(params: Readonly<Record<string, string>>): Promise<{
+    readonly status: number;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body: string;
+  }>;
+}
+
 export interface HttpParts {
   /** Whether the API is served, or the pages about the process alone: health, readiness, metrics. */
   readonly servesApi: boolean;
@@ -34,6 +45,8 @@ export interface HttpParts {
    * @throws {TemporaryError} `database_unreachable` as long as it is not read
    */
   readonly assetsOf: (chainId: number) => readonly KnownAsset[];
+  /** Served beside the API. */
+  readonly pages: readonly PublicPage[];
   /** Seals endpoint secrets. */
   readonly secretBox: SecretBox;
   /** What an endpoint missed while it was disabled is due now. A hint: losing it costs a sweep. */

@@ -6,7 +6,7 @@ import { answerRequest, authenticate } from "./answer-request.ts";
 import { addBodyDeadline, BODY_MS, REQUEST_MS } from "./body-deadline.ts";
 import { translateFrameworkError } from "./framework-error.ts";
 import { describeApi } from "./openapi.ts";
-import type { HttpParts } from "./parts.ts";
+import type { HttpParts, PublicPage } from "./parts.ts";
 import { PROBLEM_CONTENT_TYPE, type Problem, problemOf, problemOfError } from "./problem.ts";
 import { readIdempotencyKey } from "./read-request.ts";
 import type { Route } from "./route.ts";
@@ -77,6 +77,7 @@ export function buildServer(parts: HttpParts): FastifyInstance {
   addServiceRoutes(server, parts);
   if (parts.servesApi) {
     addImportRoute(server, parts);
+    for (const page of parts.pages) addPage(server, page);
     addDescriptionRoutes(server, describeApi(routes, parts.http.publicUrl));
   }
   return server;
@@ -124,6 +125,13 @@ function addRoute(server: FastifyInstance, route: Route, parts: HttpParts): void
         ? reply.send()
         : reply.type("application/json; charset=utf-8").send(answer.text);
     },
+  });
+}
+
+function addPage(server: FastifyInstance, { path, answer }: PublicPage): void {
+  server.get<{ Params: Record<string, string> }>(path, async ({ params }, reply) => {
+    const { status, headers, body } = await answer(params);
+    return reply.status(status).headers(headers).send(body);
   });
 }
 

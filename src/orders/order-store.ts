@@ -66,6 +66,12 @@ export async function findOrderByNo(
   return order;
 }
 
+/** Of an order `o`: what came in time of its asset, and waits for credit. */
+export const WAITING_DEPOSITS = `
+  FROM deposits d
+  WHERE d.to_address = o.address AND d.asset_id = o.asset_id
+    AND d.status IN ('pending', 'held') AND d.block_time <= o.expires_at`;
+
 /** An order with what waits for credit. */
 export interface OrderWithPending {
   readonly order: Order;
@@ -80,10 +86,7 @@ export async function findOrder(
   id: string,
 ): Promise<OrderWithPending | undefined> {
   const [row] = await sql.query<OrderRow & { pending: string }>(
-    `SELECT ${ORDER_COLUMNS},
-       (SELECT coalesce(sum(d.amount), 0) FROM deposits d
-        WHERE d.to_address = o.address AND d.chain_id = o.chain_id AND d.asset_id = o.asset_id
-          AND d.status IN ('pending', 'held') AND d.block_time <= o.expires_at) AS pending
+    `SELECT ${ORDER_COLUMNS}, (SELECT coalesce(sum(d.amount), 0) ${WAITING_DEPOSITS}) AS pending
      FROM orders o JOIN assets a ON a.id = o.asset_id
      WHERE o.merchant_id = $1 AND o.id = $2`,
     [merchantId, id],

@@ -69,6 +69,7 @@ export async function createTestApi(test: TestDatabase, given: Partial<HttpParts
     firstDelayMs: 0,
     fourEyes: () => false,
     assetsOf: () => [],
+    pages: [],
     database,
     logger: recordingLogger(log),
     clock: systemClock,

@@ -1,9 +1,11 @@
 /** The HTTP API over a chain that lists ETH and USDT, and another that lists ETH: for orders. */
 import { expect } from "vitest";
+import type { z } from "zod";
+import { payerPages } from "../checkout/payer-pages.ts";
 import type { KnownAsset } from "../core/asset.ts";
-import type { OrderBody } from "../core/order-body.ts";
 import { registerAssets } from "../deposits/asset-store.ts";
-import { orderShape } from "../http/answers.ts";
+import { answeredOrderShape } from "../http/answers.ts";
+import { silentLogger } from "../runtime/logger.ts";
 import { registerChain } from "../scanner/chain-store.ts";
 import { startCursor } from "../scanner/cursor-store.ts";
 import { type ApiAnswer, type ApiCall, createTestApi, type TestApi } from "./api.ts";
@@ -24,7 +26,7 @@ export interface OrderApi {
   /** 12.5 USDT, on an address that is always this order's. @param given over that */
   open(orderNo: string, given?: object, call?: ApiCall): Promise<ApiAnswer>;
   /** The same for one that is new. */
-  opened(orderNo: string, given?: object): Promise<OrderBody>;
+  opened(orderNo: string, given?: object): Promise<z.infer<typeof answeredOrderShape>>;
 }
 
 export async function createOrderApi(db: TestDatabase): Promise<OrderApi> {
@@ -41,9 +43,11 @@ export async function createOrderApi(db: TestDatabase): Promise<OrderApi> {
   const parts: Pick<OrderApi, "assetsOf"> = {
     assetsOf: (chainId) => assets.filter((asset) => asset.chainId === chainId),
   };
+  const assetsOf = (chainId: number) => parts.assetsOf(chainId);
   const api = await createTestApi(db, {
     chainIds: [CHAIN_ID, OTHER_CHAIN],
-    assetsOf: (chainId) => parts.assetsOf(chainId),
+    assetsOf,
+    pages: payerPages({ database: db.database, logger: silentLogger, assetsOf }),
   });
   const open: OrderApi["open"] = (orderNo, given = {}, call = {}) => {
     const order = { chainId: CHAIN_ID, currency: "USDT", amount: "12.5" };
@@ -53,7 +57,7 @@ export async function createOrderApi(db: TestDatabase): Promise<OrderApi> {
   const opened: OrderApi["opened"] = async (orderNo, given) => {
     const answer = await open(orderNo, given);
     expect(answer.status).toBe(201);
-    return orderShape.parse(answer.body);
+    return answeredOrderShape.parse(answer.body);
   };
   return Object.assign(parts, { api, chain, assets, open, opened });
 }

@@ -8,7 +8,7 @@ import { createTestDatabase, type TestDatabase } from "../../testing/database.ts
 import { addressOf, CHAIN_ID, USDT } from "../../testing/factory.ts";
 import { createOrderApi, type OrderApi, OTHER_CHAIN } from "../../testing/order-api.ts";
 import { walletAddress, walletKey } from "../../testing/wallet.ts";
-import { orderDetailShape, orderShape, pageOf } from "../answers.ts";
+import { answeredOrderShape, orderDetailShape, pageOf } from "../answers.ts";
 
 let db: TestDatabase;
 let orders: OrderApi;
@@ -60,6 +60,7 @@ describe("opening an order", () => {
       expiresAt: new Date(Date.parse(order.createdAt) + 1_800_000).toISOString(),
       paidAt: null,
       createdAt: order.createdAt,
+      pageUrl: `http://127.0.0.1:8420/pay/${order.id}`,
     });
     expect(await show(order.id)).toEqual({
       ...order,
@@ -219,7 +220,7 @@ describe("the same orderNo again", () => {
     const { key } = await api.addMerchant("Next door");
     const theirs = await open("shared number", { address: addressOf("next door") }, { key });
     expect(theirs.status).toBe(201);
-    expect(orderShape.parse(theirs.body).id).not.toBe(mine.id);
+    expect(answeredOrderShape.parse(theirs.body).id).not.toBe(mine.id);
   });
 
   test("is answered with the first answer under an Idempotency-Key, and refused with another body", async () => {
@@ -244,7 +245,8 @@ describe("with an extended public key", () => {
   });
   const next = (orderNo: string, given: object = {}) =>
     open(orderNo, { address: undefined, ...given }, { key });
-  const addressIn = ({ body }: { readonly body: unknown }) => orderShape.parse(body).address.toLowerCase();
+  const addressIn = ({ body }: { readonly body: unknown }) =>
+    answeredOrderShape.parse(body).address.toLowerCase();
 
   test("each order has the next address, and the same order again takes none", async () => {
     const first = await next("w-1");
@@ -276,7 +278,7 @@ describe("orders are listed", () => {
   const list = async (query: string, key = api.key) => {
     const answer = await api.call("GET", `/v1/orders${query}`, { key });
     expect(answer.status).toBe(200);
-    return pageOf(orderShape, "OrderPage").parse(answer.body);
+    return pageOf(answeredOrderShape, "OrderPage").parse(answer.body);
   };
   const numbersOf = async (query: string) => (await list(query)).items.map(({ orderNo }) => orderNo);
 
