@@ -158,19 +158,28 @@ describe("the mempool", { timeout: 180_000 }, () => {
       seenPayments: [{ ...named, status: "seen" }],
     });
 
+    const payerSees = async () => (await api.call("GET", `/pay/${order.id}/state`)).body;
+    expect(await payerSees()).toMatchObject({ phase: "seen", toPay: null });
+
     await anvil.mine();
     await waitFor(async () => (await api.deposits({ orderNo: "A-1001" })).length === 1, {
       timeoutMs: 60_000,
       what: "the deposit of the order",
     });
     expect(await showOrder()).toMatchObject({ status: "open", pending: "2.5", paid: "0", remaining: "2.5" });
+    expect(await payerSees()).toMatchObject({ phase: "confirming", confirmations: { have: 1, need: 3 } });
     await rig.mineDeep();
     const [deposit] = await api.deposits({ orderNo: "A-1001" });
     expect(deposit).toMatchObject({ ...named, status: "unlocked" });
     for (const type of ["deposit.pending", "deposit.credited"])
       expect(toldOfIt(type)).toMatchObject({ ...named, id: deposit?.id });
     await untilTold(payment, "mined");
-    expect(await showOrder()).toMatchObject({ seenPayments: [], deposits: [{ id: deposit?.id }] });
+    expect(await showOrder()).toMatchObject({
+      seenPayments: [],
+      deposits: [{ id: deposit?.id }],
+      status: "paid",
+    });
+    expect(await payerSees()).toMatchObject({ phase: "paid", paid: "2.5" });
   });
 
   it("A13: never credits a transaction that is replaced in the mempool, and tells that it was", async () => {
