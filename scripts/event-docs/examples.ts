@@ -116,7 +116,7 @@ const MOMENTS: Readonly<Record<DepositStatus, Moment>> = {
 
 /** The order of the example, as it is after it was paid. */
 const exampleOrder: Order = {
-  id: "ord_5t8n1c6w9x2r4mq7z0hjk3yvd6gb8s2f",
+  id: "ord_5f8c1c6a9d2e4b7f0a3c5e8d1b4a7f2c9e6d3b05",
   sequence: 2,
   status: "paid",
   merchantId: exampleDeposit.merchantId,

@@ -68,6 +68,24 @@ describe("lists", () => {
     expect(await list({ merchantId: "mer_other" })).toEqual([]);
   });
 
+  it("hold what was told of one order", async () => {
+    await rig.insertEndpoints("end_a");
+    await rig.database.query("UPDATE endpoints SET events = '{order.paid}'");
+    const event = { merchantId: MERCHANT_ID, sequence: 1, body: "{}", type: "order.paid" } as const;
+    await rig.database.transaction((tx) =>
+      appendEvents(tx, [
+        { ...event, orderId: "ord_a" },
+        { ...event, orderId: "ord_b" },
+      ]),
+    );
+    const list = (filter: Partial<Parameters<typeof listDeliveries>[1]>) =>
+      listDeliveries(rig.database, { merchantId: MERCHANT_ID, limit: 10, orderId: "ord_a", ...filter });
+    expect(await list({})).toMatchObject([{ eventType: "order.paid", orderId: "ord_a", depositId: null }]);
+    expect(await list({ state: "failed" })).toEqual([]);
+    expect(await list({ depositId: "dep_a" })).toEqual([]);
+    expect(await list({ merchantId: "mer_other" })).toEqual([]);
+  });
+
   it("say how much is due, since when, and how much waits", async () => {
     expect(await countBacklog(rig.database)).toEqual({ dueNow: 0, waiting: 0, held: 0, oldestDueAt: null });
     await rig.insertEndpoints("end_a");

@@ -11,6 +11,7 @@ export interface Delivery {
   readonly eventId: string;
   readonly eventType: string;
   readonly depositId: string | null;
+  readonly orderId: string | null;
   readonly endpointId: string;
   readonly state: DeliveryState;
   readonly createdAt: Date;
@@ -41,6 +42,7 @@ interface DeliveryRow {
   event_id: string;
   type: string;
   deposit_id: string | null;
+  order_id: string | null;
   endpoint_id: string;
   state: DeliveryState;
   created_at: Date;
@@ -48,7 +50,7 @@ interface DeliveryRow {
   finished_at: Date | null;
 }
 
-const COLUMNS = `d.id, d.event_id, e.type, e.deposit_id, d.endpoint_id, d.state, d.created_at, d.finished_at,
+const COLUMNS = `d.id, d.event_id, e.type, e.deposit_id, e.order_id, d.endpoint_id, d.state, d.created_at, d.finished_at,
   (SELECT next_attempt_at FROM due_deliveries WHERE delivery_id = d.id) AS next_attempt_at`;
 
 const newest = (table: string, id: string, condition = "true") => `
@@ -64,34 +66,40 @@ const PAGE_BY_STATE: Readonly<Record<DeliveryState | "all", string>> = {
   skipped: newest("deliveries", "id", "is_undelivered AND state = 'skipped'"),
 };
 
-/** Those of one deposit's events: a handful, of any state or the one that is named. */
-const PAGE_OF_DEPOSIT = `
+/** Those of one deposit's or order's events: a handful, of any state or the one that is named. */
+const pageOf = (subject: "deposit_id" | "order_id") => `
   SELECT o.id FROM events v JOIN deliveries o ON o.event_id = v.id AND o.endpoint_id = p.id
-  WHERE v.deposit_id = $5 AND ($6::text IS NULL OR o.state = $6) AND ($3::uuid IS NULL OR o.id < $3)
+  WHERE v.${subject} = $5 AND ($6::text IS NULL OR o.state = $6) AND ($3::uuid IS NULL OR o.id < $3)
   ORDER BY o.id DESC LIMIT $4`;
 
-/** A merchant's deliveries, newest first, those to deleted endpoints included. */
+/** A merchant's deliveries, newest first, those to deleted endpoints included. An event is of one deposit or one order. */
 export async function listDeliveries(
   sql: Sql,
   filter: {
     readonly merchantId: string;
     readonly endpointId?: string;
     readonly depositId?: string;
+    readonly orderId?: string;
     readonly state?: DeliveryState;
     /** Only those older than this one: the last of the page before. */
     readonly before?: string;
     readonly limit: number;
   },
 ): Promise<Delivery[]> {
-  const { depositId, state } = filter;
-  const page = depositId === undefined ? PAGE_BY_STATE[state ?? "all"] : PAGE_OF_DEPOSIT;
-  const ofDeposit = depositId === undefined ? [] : [depositId, state ?? null];
+  const { depositId, orderId, state } = filter;
+  if (depositId !== undefined && orderId !== undefined) return [];
+  const subjectId = depositId ?? orderId;
+  const page =
+    subjectId === undefined
+      ? PAGE_BY_STATE[state ?? "all"]
+      : pageOf(depositId === undefined ? "order_id" : "deposit_id");
+  const ofSubject = subjectId === undefined ? [] : [subjectId, state ?? null];
   const rows = await sql.query<DeliveryRow>(
     `SELECT ${COLUMNS} FROM endpoints p CROSS JOIN LATERAL (${page}) page
      JOIN deliveries d ON d.endpoint_id = p.id AND d.id = page.id JOIN events e ON e.id = d.event_id
      WHERE p.merchant_id = $1 AND ($2::text IS NULL OR p.id = $2)
      ORDER BY d.id DESC LIMIT $4`,
-    [filter.merchantId, filter.endpointId ?? null, filter.before ?? null, filter.limit, ...ofDeposit],
+    [filter.merchantId, filter.endpointId ?? null, filter.before ?? null, filter.limit, ...ofSubject],
   );
   return rows.map(toDelivery);
 }
@@ -167,6 +175,7 @@ function toDelivery(row: DeliveryRow): Delivery {
     eventId: row.event_id,
     eventType: row.type,
     depositId: row.deposit_id,
+    orderId: row.order_id,
     endpointId: row.endpoint_id,
     state: row.state,
     createdAt: row.created_at,

@@ -52,6 +52,12 @@ describe("the deadline", () => {
     expect(await chain.orderMoves(id)).toEqual(["1 expired"]);
   });
 
+  it("F2: has not passed for a part that is credited with the cursor at that very second", async () => {
+    const id = await chain.order(timeOf(3));
+    await chain.credit(400n);
+    expect(await chain.orderMoves(id)).toEqual(["1 underpaid"]);
+  });
+
   it("F2: ends an underpaid order, and counts what is late of it apart", async () => {
     const id = await chain.order(timeOf(4));
     await chain.credit(400n);

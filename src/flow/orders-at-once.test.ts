@@ -82,6 +82,19 @@ describe("several settlers", () => {
     expect(rows).toEqual([{ status: "overpaid", paid: "6000", count: 40 }]);
   });
 
+  it("F2: end an order once whose late payment one credits while another looks at deadlines", async () => {
+    const id = await chain.order(timeOf(0));
+    await chain.ingest(blockOf(0), blockWith(blockOf(1), [payment(AMOUNT, "0")]));
+    await chain.deepen(blockOf(1), 3);
+    let expired: number | undefined;
+    await settleWhile("UPDATE orders", async () => {
+      expired = await chain.expire();
+    });
+    expect(expired).toBe(0);
+    expect(await chain.orderMoves(id)).toEqual(["1 expired"]);
+    expect((await chain.find(id)).lateBaseUnits).toBe(AMOUNT);
+  });
+
   it("F2: leave an order in force whose payment another is crediting as its deadline passes", async () => {
     const id = await chain.order(timeOf(2));
     await chain.ingest(blockOf(0), blockWith(blockOf(1), [payment(AMOUNT, "0")]));

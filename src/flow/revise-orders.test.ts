@@ -208,6 +208,10 @@ describe("what an order does not expect", () => {
       { orderNo: "A-1", currency: "USDT", userId: "payer" },
     ]);
     expect(await bodies("deposit.ignored")).toMatchObject([{ orderNo: "A-1", reason: "unlisted_asset" }]);
+    await chain.ingest(blockOf(3), blockWith(blockOf(4), [payment(AMOUNT, "2")]));
+    await chain.deepen(blockOf(4), 6);
+    await chain.settle();
+    expect(await chain.orderMoves(id)).toEqual(["1 paid"]);
   });
 
   it("F3: credits the right currency on the wrong chain to the user, and leaves the order alone", async () => {

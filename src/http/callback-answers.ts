@@ -44,6 +44,7 @@ const deliveryKeys = {
   eventId: z.string().describe("The `webhook-id` of its callbacks."),
   type: z.string(),
   depositId: z.string().nullable(),
+  orderId: z.string().nullable(),
   endpointId: z.string(),
   status: z
     .enum(["due", "delivered", "failed", "skipped"])

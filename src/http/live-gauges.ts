@@ -12,6 +12,7 @@ import {
   countDeliveriesInFlight,
   countEndpoints,
   countHeldDeposits,
+  countRunningOrders,
   countScreeningsDue,
   countSeenPayments,
 } from "./status-store.ts";
@@ -40,11 +41,12 @@ export async function readLiveGauges(
   for (const gauge of [...followed, ...proved, ...finality]) gauge.reset();
   metrics.deliveriesDue.remove();
   metrics.depositsHeld.reset();
+  metrics.ordersRunning.reset();
   metrics.screeningsDue.remove();
   metrics.endpoints.reset();
   try {
-    const [chains, deliveries, endpoints, rescans, seen, held, unmeasured, screeningsDue] = await Promise.all(
-      [
+    const [chains, deliveries, endpoints, rescans, seen, held, unmeasured, screeningsDue, orders] =
+      await Promise.all([
         listChainStates(database),
         countDeliveriesInFlight(database),
         countEndpoints(database),
@@ -53,10 +55,12 @@ export async function readLiveGauges(
         countHeldDeposits(database),
         countUnmeasured(database),
         countScreeningsDue(database),
-      ],
-    );
+        countRunningOrders(database),
+      ]);
     for (const { chainId, reason, count } of held)
       metrics.depositsHeld.set({ chain_id: String(chainId), reason }, count);
+    for (const { chainId, status, count } of orders)
+      metrics.ordersRunning.set({ chain_id: String(chainId), status }, count);
     for (const { chainId, count } of seen) seenPayments.set({ chain_id: String(chainId) }, count);
     for (const { chainId, count } of unmeasured) unmeasuredDeposits.set({ chain_id: String(chainId) }, count);
     for (const chain of chains) setChain(metrics, chain, parts.clock.now());

@@ -128,6 +128,21 @@ export async function countHeldDeposits(
   }));
 }
 
+/** Orders that wait for their payment or their deadline. */
+export async function countRunningOrders(
+  sql: Sql,
+): Promise<{ readonly chainId: number; readonly status: string; readonly count: number }[]> {
+  const rows = await sql.query<{ chain_id: bigint; status: string; count: bigint }>(
+    `SELECT chain_id, status, count(*) AS count FROM orders WHERE status IN ('open', 'underpaid')
+     GROUP BY chain_id, status`,
+  );
+  return rows.map(({ chain_id: chainId, status, count }) => ({
+    chainId: Number(chainId),
+    status,
+    count: Number(count),
+  }));
+}
+
 /** Deposits that wait for the screening service. */
 export async function countScreeningsDue(sql: Sql): Promise<number> {
   const [row] = await sql.query<{ count: bigint }>(

@@ -143,6 +143,12 @@ export function createMetrics() {
       ["chain_id"],
     ),
 
+    // orders, read from the database
+    ordersRunning: gauge("orders_running", "Orders that wait for their payment or their deadline.", [
+      "chain_id",
+      "status",
+    ]),
+
     // review before a credit; the first and the last are read from the database
     depositsHeld: gauge(
       "deposits_held",

@@ -33,18 +33,20 @@ export function deliveryRoutes(parts: Pick<HttpParts, "wakeDeliverer">): readonl
         status: z.enum(DELIVERY_STATES).optional(),
         endpointId: id.optional(),
         depositId: id.optional().meta({ description: "Only those that tell of this deposit." }),
+        orderId: id.optional().meta({ description: "Only those that tell of this order." }),
         ...pageQuery,
       }),
       answers: {
         200: { description: "A page of deliveries.", shape: pageOf(deliveryShape, "DeliveryPage") },
       },
       handle: async ({ caller, query, database }) => {
-        const { cursor, limit, status, endpointId, depositId } = query;
+        const { cursor, limit, status, endpointId, depositId, orderId } = query;
         const found = await listDeliveries(database, {
           merchantId: caller.merchantId,
           limit: limit + 1,
           ...(endpointId === undefined ? {} : { endpointId }),
           ...(depositId === undefined ? {} : { depositId }),
+          ...(orderId === undefined ? {} : { orderId }),
           ...(status === undefined ? {} : { state: status }),
           ...(cursor === undefined ? {} : { before: readCursor(cursor) }),
         });
@@ -106,6 +108,7 @@ function deliveryBody(delivery: Delivery): DeliveryBody {
     eventId: publicEventId(delivery.eventId),
     type: delivery.eventType,
     depositId: delivery.depositId,
+    orderId: delivery.orderId,
     endpointId: delivery.endpointId,
     status: delivery.state,
     createdAt: delivery.createdAt.toISOString(),
