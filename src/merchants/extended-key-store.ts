@@ -45,7 +45,7 @@ interface KeyRow {
  * whoever waits for the row may hold up an ingest, and never waits for one. So commit soon after it, and do not register
  * an address by name in the same transaction before: another might wait for that one with the row in its hands.
  *
- * Cost: some 2 ms, most of it the derivation.
+ * Cost: some 5 ms on two busy cores, 1 ms of it the derivation, and so some 240 addresses a second for one merchant.
  *
  * @throws {InputError} `address_required` when the merchant has no key
  */
