@@ -32,6 +32,7 @@ CREATE TABLE orders (
 -- What a deadline can still end.
 CREATE INDEX orders_running ON orders (chain_id, expires_at) WHERE status IN ('open', 'underpaid');
 CREATE INDEX orders_list ON orders (merchant_id, created_at, id);
+CREATE INDEX orders_user ON orders (merchant_id, user_id, created_at, id);
 
 -- No foreign key, which would be looked at for each event of a deposit too; orders are never deleted.
 ALTER TABLE events ADD COLUMN order_id text;
