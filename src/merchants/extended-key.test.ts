@@ -69,6 +69,7 @@ describe("an extended public key", () => {
     ["half of a private key", walletKey().private.slice(0, 40)],
     ["a private key of a test network", walletKey().private.replace("xprv", "tprv")],
     ["a private key in upper case", walletKey().private.toUpperCase()],
+    ["a private key behind its origin", `[3bf95407/44'/60'/0']${walletKey().private}`],
     ["a bare private key", "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"],
     ["a recovery phrase", TEST_MNEMONIC],
   ])("is refused as %s, and nothing of it is told", (_what, text) => {

@@ -31,8 +31,11 @@ const ACCOUNT_DEPTH = 3;
 const CHAIN_DEPTH = 4;
 const EXTERNAL_CHAIN = 0;
 
-/** `xprv`, its kin of SLIP-132 and of test networks; a bare private key; a recovery phrase, of twelve words or more. */
-const PRIVATE = [/^[a-z]prv/i, /^(0x)?[0-9a-f]{64}$/i, /^(\p{L}+\s+){11}/u];
+/**
+ * `xprv`, its kin of SLIP-132 and of test networks, also behind `[its origin]`; a bare private key; a recovery phrase,
+ * which has twelve words or more.
+ */
+const PRIVATE = [/^(\[[^\]]*\])?[a-z]prv/i, /^(0x)?[0-9a-f]{64}$/i, /^(\p{L}+\s+){11}/u];
 
 /**
  * Reads an extended public key: mainnet's `xpub`, of an account or of its external chain.
@@ -41,12 +44,12 @@ const PRIVATE = [/^[a-z]prv/i, /^(0x)?[0-9a-f]{64}$/i, /^(\p{L}+\s+){11}/u];
  */
 export function parseExtendedKey(given: string): ExtendedKey {
   const text = given.trim();
-  refusePrivate(PRIVATE.some((form) => form.test(text)));
+  refusePrivateKey(text);
   if (!text.startsWith("xpub")) {
     throw invalid("It must begin with xpub: other beginnings are of test networks, or of other coins");
   }
   const key = decode(text);
-  refusePrivate(key.privateKey !== null);
+  if (key.privateKey !== null) throw privateKeyGiven();
   const { depth, index } = key;
   if (depth !== ACCOUNT_DEPTH && depth !== CHAIN_DEPTH) {
     throw invalid(
@@ -116,9 +119,13 @@ function childName(index: number): string {
   return index < HARDENED ? String(index) : `${index - HARDENED}'`;
 }
 
-function refusePrivate(isPrivate: boolean): void {
-  if (!isPrivate) return;
-  throw new InputError(
+/** Also for what stands where a key might be by mistake. @throws {InputError} `private_key_given` */
+export function refusePrivateKey(text: string): void {
+  if (PRIVATE.some((form) => form.test(text))) throw privateKeyGiven();
+}
+
+function privateKeyGiven(): InputError {
+  return new InputError(
     "private_key_given",
     "This looks like a private key or a recovery phrase: never give one to anybody, nor to depositd. Give the extended public key, xpub…",
   );

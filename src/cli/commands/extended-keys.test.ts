@@ -101,6 +101,7 @@ describe("merchant xpub", () => {
     const secret = walletKey().private;
     for (const args of [
       ["merchant", "xpub", "shop", secret, "--log-level", "debug"],
+      ["merchant", "xpub", secret, "--log-level", "debug"],
       ["merchant", "create", "careless", "--xpub", secret, "--log-level", "debug", "--json"],
     ]) {
       const refused = await run(...args);

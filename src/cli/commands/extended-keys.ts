@@ -7,6 +7,7 @@ import {
   type ExtendedKey,
   parseExtendedKey,
   pathBelow,
+  refusePrivateKey,
 } from "../../merchants/extended-key.ts";
 import { findExtendedKey } from "../../merchants/extended-key-store.ts";
 import { getMerchant, type Merchant } from "../../merchants/merchant-store.ts";
@@ -34,6 +35,8 @@ export async function extendedKeyCommand(
   options: GlobalOptions,
   given: ExtendedKeyArguments,
 ): Promise<CommandResult> {
+  // In the merchant's place it would be quoted: there is no merchant of that name.
+  refusePrivateKey(given.merchant);
   const key = given.key === undefined ? undefined : parseExtendedKey(given.key);
   const fromIndex = parseNumber(given.from, "--from");
   const count = readCount(given.count);
