@@ -129,6 +129,16 @@ it("F5, F6: falls back with a reorg after order.paid, and is paid and overpaid o
     ),
   );
   expect(await find(id)).toMatchObject({ status: "overpaid", paid: "13.5" });
+  const feed = await rig.api.call<{ items: { id: string; type: string; data: { id: string } }[] }>(
+    "GET",
+    "/v1/events?limit=100",
+  );
+  // The feed has what the callbacks said, with their ids, and each order behind the deposit that changed it.
+  const items = feed.body.items.filter(({ data }) => data.id === id);
+  expect(items.map(({ type }) => type)).toEqual(toldOf(id).map((each) => each.replace(/^\d+ /, "")));
+  for (const item of items) expect(receiver.callbacks().map((each) => each.id)).toContain(item.id);
+  const paidAt = feed.body.items.findIndex(({ data, type }) => data.id === id && type === "order.paid");
+  expect(feed.body.items[paidAt - 1]?.type).toBe("deposit.credited");
   const [, moved] = (await rig.depositsOf("A-2")).map(({ id: depositId }) => receiver.toldOf(depositId));
   expect(moved).toEqual(["pending", "credited", "unlocked", "reversed", "pending", "credited", "unlocked"]);
   await expectAgreement(rig, users);

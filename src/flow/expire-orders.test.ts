@@ -6,19 +6,12 @@ import { HOLD_ALL } from "../testing/holds.ts";
 import { AMOUNT, createOrderedChain, type OrderedChain, payment, timeOf } from "../testing/ordered-chain.ts";
 import { reviewDeposit } from "./review-deposits.ts";
 import { settleDeposits } from "./settle-deposits.ts";
-import { checkBooks } from "./verify-store.ts";
 
 let chain: OrderedChain;
 beforeEach(async () => {
   chain = await createOrderedChain();
 });
-afterEach(async () => {
-  try {
-    expect(await checkBooks(chain.test.database)).toEqual([]);
-  } finally {
-    await chain.test.drop();
-  }
-});
+afterEach(() => chain.end());
 
 describe("the deadline", () => {
   it.each([

@@ -24,19 +24,12 @@ import {
 import { insertOrder } from "../testing/orders.ts";
 import { watchedDatabase } from "../testing/watched-database.ts";
 import { settleDeposits } from "./settle-deposits.ts";
-import { checkBooks } from "./verify-store.ts";
 
 let chain: OrderedChain;
 beforeEach(async () => {
   chain = await createOrderedChain();
 });
-afterEach(async () => {
-  try {
-    expect(await checkBooks(chain.test.database)).toEqual([]);
-  } finally {
-    await chain.test.drop();
-  }
-});
+afterEach(() => chain.end());
 
 describe("paying an order", () => {
   it.each([

@@ -1,8 +1,10 @@
 /** A chain made by hand, with one order to be paid on it: `A-1`, of `AMOUNT` of the chain's coin. Credit is at depth 3. */
+import { expect } from "vitest";
 import type { Transfer } from "../core/chain.ts";
 import type { Order } from "../core/order.ts";
 import { expireOrders } from "../flow/expire-orders.ts";
 import { type Settled, settleDeposits } from "../flow/settle-deposits.ts";
+import { checkBooks } from "../flow/verify-store.ts";
 import { addressOf, blockOf, blockWith, CHAIN_ID, transferOf } from "./factory.ts";
 import { createHandmadeChain, type HandmadeChain } from "./handmade-chain.ts";
 import { insertOrder, orderMoves, readOrder } from "./orders.ts";
@@ -22,6 +24,8 @@ export interface OrderedChain extends HandmadeChain {
   find(orderId: string): Promise<Order>;
   /** What was told of it, in the order of the feed: `["1 underpaid", "2 paid"]`. */
   orderMoves(orderId: string): Promise<string[]>;
+  /** Drops the database. @throws when its books do not hold */
+  end(): Promise<void>;
 }
 
 export async function createOrderedChain(): Promise<OrderedChain> {
@@ -44,6 +48,13 @@ export async function createOrderedChain(): Promise<OrderedChain> {
     expire: async () => (await expireOrders(database, CHAIN_ID)).count,
     find: (orderId) => readOrder(database, orderId),
     orderMoves: (orderId) => orderMoves(database, orderId),
+    end: async () => {
+      try {
+        expect(await checkBooks(database)).toEqual([]);
+      } finally {
+        await chain.test.drop();
+      }
+    },
   };
 }
 
