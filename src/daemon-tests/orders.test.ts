@@ -50,6 +50,8 @@ async function open(orderNo: string, expiresIn = "1h"): Promise<OrderView> {
 }
 
 const find = async (id: string) => (await rig.api.call<OrderView>("GET", `/v1/orders/${id}`)).body;
+/** In seconds: the last that a block in time may have. */
+const deadlineOf = (order: OrderView) => Math.floor(Date.parse(order.expiresAt) / 1000);
 const pay = (to: Address, value: bigint, fromAccount: number) =>
   rig.anvil.sign({
     from: rig.anvil.account(fromAccount),
@@ -148,16 +150,15 @@ it("F2, F3: counts neither what is in a block after the deadline nor another coi
   const { anvil, receiver } = rig;
   const orders = [await open("A-3", "10m"), await open("A-4", "10m")] as const;
   const [inTime, late] = orders;
-  const deadline = (order: OrderView) => Math.floor(Date.parse(order.expiresAt) / 1000);
   await anvil.mineBlock({
-    timestamp: deadline(inTime),
+    timestamp: deadlineOf(inTime),
     transactions: [
       await pay(inTime.address, 12_500_000n, 1),
       await anvil.sign({ from: anvil.account(2), to: late.address, valueWei: 10n ** 18n }),
     ],
   });
   await anvil.mineBlock({
-    timestamp: deadline(late) + 1,
+    timestamp: deadlineOf(late) + 1,
     transactions: [await pay(late.address, 12_500_000n, 3)],
   });
   await rig.mineDeep();
@@ -171,4 +172,16 @@ it("F2, F3: counts neither what is in a block after the deadline nor another coi
     "A-4 USDT",
   ]);
   await expectAgreement(rig, users);
+});
+
+it("F2: expires an order that nobody pays once the chain has passed its deadline", async () => {
+  const { anvil, receiver } = rig;
+  const order = await open("A-5", "1h");
+  await anvil.mineBlock({ timestamp: deadlineOf(order) });
+  await rig.caughtUp();
+  expect((await find(order.id)).status).toBe("open");
+  await anvil.mineBlock({ timestamp: deadlineOf(order) + 1 });
+  await receiver.untilTold(order.id, "expired", 45_000);
+  expect(toldOf(order.id)).toEqual(["1 order.expired"]);
+  await rig.mineDeep();
 });
