@@ -180,8 +180,12 @@ it("F2: expires an order that nobody pays once the chain has passed its deadline
   await anvil.mineBlock({ timestamp: deadlineOf(order) });
   await rig.caughtUp();
   expect((await find(order.id)).status).toBe("open");
+  const running = `depositd_orders_running{chain_id="${anvil.chainId}",status="open"}`;
+  const metrics = async () => (await rig.api.call<string>("GET", "/metrics")).body;
+  expect(await metrics()).toContain(`${running} 1\n`);
   await anvil.mineBlock({ timestamp: deadlineOf(order) + 1 });
   await receiver.untilTold(order.id, "expired", 45_000);
   expect(toldOf(order.id)).toEqual(["1 order.expired"]);
+  expect(await metrics()).not.toContain(running);
   await rig.mineDeep();
 });

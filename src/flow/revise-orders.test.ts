@@ -1,5 +1,6 @@
 /** What deposits and reorgs do to orders, against a real PostgreSQL, with hand-made blocks. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { shellActor } from "../core/actor.ts";
 import { DEFAULT_EVENT_TYPES } from "../core/event.ts";
 import { registerAssets } from "../deposits/asset-store.ts";
 import { registerChain } from "../scanner/chain-store.ts";
@@ -23,6 +24,7 @@ import {
 } from "../testing/ordered-chain.ts";
 import { insertOrder } from "../testing/orders.ts";
 import { watchedDatabase } from "../testing/watched-database.ts";
+import { resumeChain } from "./resume-chain.ts";
 import { settleDeposits } from "./settle-deposits.ts";
 
 let chain: OrderedChain;
@@ -167,6 +169,16 @@ describe("a reorg", () => {
     await chain.settle();
     expect(await chain.orderMoves(id)).toEqual(["1 paid", "2 reopened", "3 expired", "4 expired"]);
     expect(await chain.find(id)).toMatchObject({ paidBaseUnits: 0n, lateBaseUnits: 700n });
+  });
+
+  it("F6: reopens an order when an operator resumes a halted chain below its payment", async () => {
+    const id = await chain.order();
+    await chain.credit(AMOUNT);
+    await chain.test.database.query("UPDATE chains SET state = 'halted', state_reason = 'a test'");
+    const nodes = { chainId: CHAIN_ID, headerByNumber: async (number: bigint) => blockOf(Number(number)) };
+    await resumeChain({ database: chain.test.database, nodes, actor: shellActor("root") }, 1n);
+    expect(await chain.statuses()).toEqual(["reversed"]);
+    expect(await chain.orderMoves(id)).toEqual(["1 paid", "2 reopened"]);
   });
 
   it("leaves an order alone whose payment was not credited yet", async () => {
