@@ -1,7 +1,6 @@
 /** Orders, opened over HTTP, paid with real tokens on real branches, and told with callbacks. */
 import { encodeFunctionData } from "viem";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { EVENT_TYPES } from "../core/event.ts";
 import type { Address } from "../core/hex.ts";
 import { tokenAbi } from "../testing/contracts.ts";
 import { addressOf } from "../testing/factory.ts";
@@ -28,7 +27,7 @@ let rig: Rig;
 /** By user: the address of their order. */
 const users: Record<string, Address> = {};
 beforeAll(async () => {
-  rig = await startRig({ events: EVENT_TYPES.filter((type) => /^(deposit|order)\./.test(type)) });
+  rig = await startRig();
 });
 afterAll(() => rig.stop());
 

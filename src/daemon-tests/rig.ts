@@ -32,7 +32,7 @@ export interface RigOptions {
   readonly databaseUrl?: (url: string) => Promise<string>;
   /** Over the chain's part of the config. */
   readonly chain?: Readonly<Record<string, unknown>>;
-  /** What the merchant is told of; all that befalls a deposit, if it is not given. */
+  /** What the merchant is told of; all that befalls a deposit or an order, if it is not given. */
   readonly events?: readonly EventType[];
   /** Over the config's other parts. */
   readonly config?: Readonly<Record<string, unknown>>;
@@ -94,7 +94,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const { api } = daemon;
   const endpoint = await api.createEndpoint(
     receiver.url,
-    options.events ?? EVENT_TYPES.filter((type) => type.startsWith("deposit.")),
+    options.events ?? EVENT_TYPES.filter((type) => /^(deposit|order)\./.test(type)),
   );
   receiver.useSecret(endpoint.secret);
 
