@@ -4,7 +4,7 @@
  *   open       nothing credited yet                                      → underpaid, paid, overpaid, expired
  *   underpaid  some of it came in time                                   → paid, overpaid, expired, open
  *   paid       exactly the amount came in time                           → overpaid, underpaid, open, expired
- *   overpaid   the amount came in time, and more in time or late         → paid, underpaid, open, expired
+ *   overpaid   the amount came in time, and more, in time or late        → paid, underpaid, open, expired
  *   expired    the deadline passed, and less than the amount had come    → paid, overpaid, underpaid, open
  *
  * A status follows from credited deposits alone, so a reorg that takes one back takes the status back too. In time is

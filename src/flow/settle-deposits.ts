@@ -3,8 +3,8 @@
  * where a rule of the review speaks against its credit.
  *
  * The chain's row is held (so no ingest or undo moves it meanwhile) → due deposits, locked → status → ledger
- * entries → the orders that credits name → events and deliveries, each one statement. May run anywhere, any number of times, by any number of
- * settlers at once: a deposit is due to one of them, and only once.
+ * entries → the orders that credits name → events and deliveries, each one statement. May run anywhere, any number
+ * of times, by any number of settlers at once: a deposit is due to one of them, and only once.
  */
 import type { DepositStatus } from "../core/deposit.ts";
 import type { Database, Sql } from "../db/database.ts";

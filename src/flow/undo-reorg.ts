@@ -1,7 +1,8 @@
 /**
  * [tx] Undoes the blocks above a common ancestor: their deposits become orphaned or reversed (with a ledger
- * entry that reverses the credit), the orders that these had paid fall back, merchants are told, and the cursor stands at
- * the ancestor again. All or nothing, and never refused for lack of balance: what a user no longer has becomes a receivable.
+ * entry that reverses the credit), the orders that these had paid fall back, merchants are told, and the cursor
+ * stands at the ancestor again. All or nothing, and never refused for lack of balance: what a user no longer has
+ * becomes a receivable.
  */
 import type { BlockHeader } from "../core/chain.ts";
 import { type Deposit, statusAfterReorg } from "../core/deposit.ts";

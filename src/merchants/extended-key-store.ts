@@ -110,8 +110,9 @@ export async function findExtendedKey(sql: Sql, merchantId: string): Promise<Kep
 const INDEXES_AT_ONCE = 100;
 
 /**
- * The first index from here on whose address nobody has registered, nor has the key, if it is known, passed. A merchant who imported the addresses of his wallet
- * has many in a row: `takeNextAddress` would pass over them too, one by one and with the key's row locked.
+ * The first index from here on that the key, where it is known, has not passed, and whose address nobody has registered.
+ * A merchant who imported the addresses of a wallet has many in a row: `takeNextAddress` would pass over them too, one
+ * by one and with the key's row locked.
  */
 export async function findFreeIndex(sql: Sql, branch: Branch, from: number): Promise<number> {
   const { addressAt } = createDerivation(branch);
