@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Address } from "../core/hex.ts";
 import { tokenAbi } from "../testing/contracts.ts";
 import { addressOf } from "../testing/factory.ts";
+import { waitFor } from "../testing/wait-for.ts";
 import { expectAgreement } from "./agreement.ts";
 import { type Rig, startRig, UNLOCK_DEPTH } from "./rig.ts";
 
@@ -57,6 +58,14 @@ const pay = (to: Address, value: bigint, fromAccount: number) =>
     to: rig.token.address,
     data: encodeFunctionData({ abi: tokenAbi, functionName: "transfer", args: [to, value] }),
   });
+interface Feed {
+  readonly items: readonly {
+    readonly id: string;
+    readonly type: string;
+    readonly data: { readonly id: string };
+  }[];
+}
+
 /** Types of the callbacks about an order, in the order of their `sequence`, repeats dropped. */
 function toldOf(id: string): string[] {
   const bySequence = new Map(
@@ -130,16 +139,20 @@ it("F5, F6: falls back with a reorg after order.paid, and is paid and overpaid o
     ),
   );
   expect(await find(id)).toMatchObject({ status: "overpaid", paid: "13.5" });
-  const feed = await rig.api.call<{ items: { id: string; type: string; data: { id: string } }[] }>(
-    "GET",
-    "/v1/events?limit=100",
+  // The feed has what the callbacks said, with their ids, and each order behind the deposit that changed it. It holds
+  // events back while anything older is being written, in whichever database of the server.
+  const feed = await waitFor(
+    async () => {
+      const { items } = (await rig.api.call<Feed>("GET", "/v1/events?limit=100")).body;
+      return items.filter(({ data }) => data.id === id).length >= toldOf(id).length ? items : undefined;
+    },
+    { timeoutMs: 45_000, what: "the feed to have all of the order's events" },
   );
-  // The feed has what the callbacks said, with their ids, and each order behind the deposit that changed it.
-  const items = feed.body.items.filter(({ data }) => data.id === id);
+  const items = feed.filter(({ data }) => data.id === id);
   expect(items.map(({ type }) => type)).toEqual(toldOf(id).map((each) => each.replace(/^\d+ /, "")));
   for (const item of items) expect(receiver.callbacks().map((each) => each.id)).toContain(item.id);
-  const paidAt = feed.body.items.findIndex(({ data, type }) => data.id === id && type === "order.paid");
-  expect(feed.body.items[paidAt - 1]?.type).toBe("deposit.credited");
+  const paidAt = feed.findIndex(({ data, type }) => data.id === id && type === "order.paid");
+  expect(feed[paidAt - 1]?.type).toBe("deposit.credited");
   const [, moved] = (await rig.depositsOf("A-2")).map(({ id: depositId }) => receiver.toldOf(depositId));
   expect(moved).toEqual(["pending", "credited", "unlocked", "reversed", "pending", "credited", "unlocked"]);
   await expectAgreement(rig, users);
